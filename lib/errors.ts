@@ -1,0 +1,95 @@
+/**
+ * The errors that listwise raises. Every message says what was expected, what came, where, and what to do.
+ * `code` is stable and meant for programs; the message is meant for people and may be reworded.
+ */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'BAD_DATA'
+  | 'BAD_MODEL'
+  | 'NOT_FOUND'
+  | 'UNSUPPORTED'
+  | 'BUSY'
+  | 'DISPOSED'
+  | 'ABORTED'
+  | 'OUT_OF_MEMORY'
+  | 'SETUP'
+  | 'INTERNAL';
+
+export class ListwiseError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** A wrong option or argument: names it, what was expected, and what came. */
+export class InvalidArgumentError extends ListwiseError {
+  constructor(
+    readonly argument: string,
+    expected: string,
+    received: unknown,
+    remedy?: string,
+  ) {
+    super(
+      'INVALID_ARGUMENT',
+      `Expected ${expected} for ${argument} but received ${describe(received)}${remedy ? `; ${remedy}` : ''}.`,
+    );
+  }
+}
+
+export interface DataLocation {
+  file: string;
+  /** 1-based. */
+  line?: number;
+  field?: string;
+}
+
+/** Something wrong inside a file the user gave: names the file, the line and the field where they are known. */
+export class DataError extends ListwiseError {
+  readonly file: string;
+  readonly line: number | undefined;
+  readonly field: string | undefined;
+
+  constructor(where: DataLocation, problem: string, options?: ErrorOptions) {
+    const line = where.line === undefined ? '' : `:${where.line}`;
+    const field = where.field === undefined ? '' : ` (field "${where.field}")`;
+    super('BAD_DATA', `${where.file}${line}${field}: ${problem}`, options);
+    this.file = where.file;
+    this.line = where.line;
+    this.field = where.field;
+  }
+}
+
+/** A file, directory or model that is not there. */
+export class NotFoundError extends ListwiseError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('NOT_FOUND', message, options);
+  }
+}
+
+/** A model directory that cannot be used: names the file and what is wrong with it. */
+export class ModelError extends ListwiseError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('BAD_MODEL', message, options);
+  }
+}
+
+/** Raised inside the native addon; `code` is the addon's. */
+export class NativeError extends ListwiseError {}
+
+/** A value as a short piece of text for an error message. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return value.length > 80 ? `"${value.slice(0, 77)}..."` : `"${value}"`;
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
+  if (value === undefined || value === null) return String(value);
+  if (ArrayBuffer.isView(value)) {
+    return `${value.constructor.name}(${'length' in value ? value.length : value.byteLength})`;
+  }
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'function') return 'a function';
+  const name = value.constructor?.name;
+  return name && name !== 'Object' ? `a ${name}` : 'an object';
+}

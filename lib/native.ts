@@ -1,0 +1,234 @@
+import { ListwiseError, NativeError, type ErrorCode } from './errors.js';
+import { loadAddon } from './setup/addon.js';
+
+/**
+ * The whole surface of the C++ addon, and the only module that touches it. Ids and rows are whole numbers, matrices are
+ * row-major, sequences are packed: text i is ids[offsets[i]] to ids[offsets[i + 1] - 1], and nothing is padded.
+ */
+export interface PackedTexts {
+  /** Token ids of all texts, one after the other. */
+  ids: Int32Array;
+  /** Where each text starts, and the end: texts + 1 numbers, from 0 to ids.length. */
+  offsets: Int32Array;
+}
+
+export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
+export type Pooling = 'mean' | 'first-token';
+
+/** A transformer as data: what the packed block in csrc reads. A family (BERT, ...) is a function to this. */
+export interface Architecture {
+  vocabularySize: number;
+  hiddenSize: number;
+  layers: number;
+  heads: number;
+  intermediateSize: number;
+  /** Longest sequence the learned positions allow. */
+  maxPositions: number;
+  /** Rows of the token type table; row 0 is added to every token. */
+  tokenTypes: number;
+  layerNormEps: number;
+  /** 'gelu' is the exact one (erf), 'gelu-tanh' the tanh approximation. */
+  activation: 'gelu' | 'gelu-tanh' | 'relu';
+}
+
+/**
+ * Where each parameter lies in the weights file. `{layer}` stands for the layer's number. The keys are the parameters
+ * of csrc/core/encoder.cc.
+ */
+export type WeightNames = Record<string, string>;
+
+export interface EncoderSpec {
+  /** The safetensors files that hold the weights. */
+  files: string[];
+  architecture: Architecture;
+  weightNames: WeightNames;
+  device: Device;
+  /** Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' needs CUDA. */
+  precision: 'fp32' | 'bf16';
+}
+
+export interface EncodeArgs extends PackedTexts {
+  pooling: Pooling;
+  /** Divide each embedding by its length. */
+  normalize: boolean;
+  /** Most tokens in one micro-batch; a longer text is a micro-batch of its own. */
+  tokenBudget: number;
+}
+
+export interface LossOptions {
+  /** Temperature of the student's softmax in the listwise loss. */
+  studentTemperature: number;
+  /** Temperature of the teacher's softmax. */
+  teacherTemperature: number;
+  /** Temperature of InfoNCE. */
+  contrastiveTemperature: number;
+  /** Weight of InfoNCE beside the listwise loss, which has weight `listwiseWeight`. */
+  contrastiveWeight: number;
+  listwiseWeight: number;
+  /** A query's own candidates whose teacher score is above this share of its positive's are no negatives. */
+  maskThreshold: number;
+}
+
+/** N queries with a list of L passages each; passages are rows of the batch's distinct passages. */
+export interface Lists {
+  /** N × L rows into the passages; column 0 is the positive. */
+  rows: Int32Array;
+  /** N × L teacher scores. */
+  teacher: Float64Array;
+  /** L. */
+  listLength: number;
+}
+
+export interface BatchArgs extends Lists {
+  queries: PackedTexts;
+  /** The distinct passages of the batch, each once. */
+  passages: PackedTexts;
+  pooling: Pooling;
+  tokenBudget: number;
+  loss: LossOptions;
+}
+
+export interface StepArgs extends BatchArgs {
+  learningRate: number;
+}
+
+export interface Losses {
+  /** KL from teacher to student, in nats, mean over queries. */
+  listwise: number;
+  /** InfoNCE, in nats, mean over queries. */
+  contrastive: number;
+  loss: number;
+}
+
+export interface StepResult extends Losses {
+  /** Length of the whole gradient before clipping. */
+  gradNorm: number;
+}
+
+export interface OptimizerOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  /** Gradients longer than this are scaled to it; 0 leaves them. */
+  clip: number;
+}
+
+export interface LossArgs extends Lists {
+  /** N × dimension. */
+  queries: Float64Array;
+  /** U × dimension. */
+  passages: Float64Array;
+  dimension: number;
+  loss: LossOptions;
+}
+
+export interface LossGradients extends Losses {
+  gradQueries: Float64Array;
+  gradPassages: Float64Array;
+}
+
+export interface SearchArgs {
+  queries: Float32Array;
+  corpus: Float32Array;
+  dimension: number;
+  /** How many rows to keep per query. */
+  k: number;
+  /** Number of the corpus block's first row; rows are counted from the whole corpus' start. */
+  firstRow: number;
+  /** The result over the earlier blocks, if there were any. */
+  best?: TopK;
+}
+
+/** Best first; equal scores by row, lowest first. Where the corpus has fewer than k rows, rows are -1. */
+export interface TopK {
+  rows: Int32Array;
+  scores: Float32Array;
+}
+
+/** Native work under way: `cancel` makes it reject with code ABORTED within one micro-batch. */
+export interface NativeJob<T> {
+  promise: Promise<T>;
+  cancel(): void;
+}
+
+export interface NativeEncoder {
+  readonly dimension: number;
+  readonly parameterCount: number;
+  readonly maxPositions: number;
+  readonly device: string;
+  readonly precision: 'fp32' | 'bf16';
+  /** Texts × dimension embeddings, in the order of the texts. */
+  encode(args: EncodeArgs): NativeJob<Float32Array>;
+  /** Writes the weights under the names they were read by, other tensors of the source files included. */
+  save(args: { file: string }): NativeJob<void>;
+  /** Names, as in the weights file, of the parameters that training changes. */
+  parameterNames(): string[];
+  parameter(name: string): Float32Array;
+  dispose(): void;
+}
+
+export interface NativeTrainer {
+  /** One optimiser step over the whole batch. When it rejects, the weights are as before. */
+  step(args: StepArgs): NativeJob<StepResult>;
+  /** The losses of a batch, without a step. */
+  evaluate(args: BatchArgs): NativeJob<Losses>;
+  /** Tokens of the step under way that are done, of `total`; both passes counted. */
+  progress(): { done: number; total: number };
+  /** The last step's gradient of a parameter, after clipping. */
+  gradient(name: string): Float32Array;
+  /** Steps taken. */
+  readonly steps: number;
+  /** Writes the optimiser's moments and step count as safetensors. */
+  saveState(args: { file: string }): NativeJob<void>;
+  loadState(args: { file: string }): NativeJob<void>;
+  dispose(): void;
+}
+
+export interface NativeAddon {
+  loadEncoder(spec: EncoderSpec): NativeJob<NativeEncoder>;
+  /** The trainer holds the encoder: while a step runs, the encoder is busy. */
+  createTrainer(encoder: NativeEncoder, optimizer: OptimizerOptions): NativeTrainer;
+  losses(args: LossArgs): NativeJob<LossGradients>;
+  search(args: SearchArgs): NativeJob<TopK>;
+  environment(): { torch: string; cuda: boolean; threads: number; cpuCapability: string };
+  setThreads(threads: number): void;
+}
+
+let addon: NativeAddon | undefined;
+
+/** The addon, loaded at first use. @throws ListwiseError with code SETUP and what to do, if it cannot be. */
+export function native(): NativeAddon {
+  addon ??= loadAddon() as NativeAddon;
+  return addon;
+}
+
+/**
+ * Waits for native work and passes an abort on to it. Errors of the addon become NativeError with the addon's code.
+ * @throws `signal.reason` if the signal fires before the work ends
+ */
+export async function runJob<T>(start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
+  let job: NativeJob<T>;
+  try {
+    job = start();
+  } catch (error) {
+    throw fromNative(error);
+  }
+  const cancel = () => job.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return await job.promise;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw fromNative(error);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+function fromNative(error: unknown): unknown {
+  if (error instanceof ListwiseError || !(error instanceof Error)) return error;
+  const code = (error as { code?: ErrorCode }).code;
+  return code ? new NativeError(code, error.message, { cause: error }) : error;
+}

@@ -1,0 +1,53 @@
+import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
+import { uniformInt } from 'pure-rand/distribution/uniformInt';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+
+/**
+ * A seeded source of randomness (xoroshiro128+, by the pure-rand package): the same seed gives the same numbers on
+ * every machine. Everything random in listwise draws from one of these, never from Math.random.
+ */
+export class Random {
+  readonly #generator;
+
+  /** @param seed any 32-bit integer */
+  constructor(seed: number) {
+    this.#generator = xoroshiro128plus(seed | 0);
+  }
+
+  /** A generator for a named purpose: `Random.for(7, 'split')` and `Random.for(7, 'epoch', 3)` are independent. */
+  static for(seed: number, ...purpose: (string | number)[]): Random {
+    return new Random(hash32(`${seed}\u0000${purpose.join('\u0000')}`));
+  }
+
+  /** A whole number in [0, below). */
+  integer(below: number): number {
+    return uniformInt(this.#generator, 0, below - 1);
+  }
+
+  /** A number in [0, 1). */
+  float(): number {
+    return uniformFloat64(this.#generator);
+  }
+
+  /** Shuffles in place (Fisher and Yates) and returns the same array. */
+  shuffle<T extends { [index: number]: unknown; length: number }>(items: T): T {
+    for (let i = items.length - 1; i > 0; i--) {
+      const j = this.integer(i + 1);
+      const kept = items[i];
+      items[i] = items[j];
+      items[j] = kept;
+    }
+    return items;
+  }
+}
+
+/** FNV-1a with a final mix: turns a name into a seed. */
+function hash32(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  }
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) | 0;
+}

@@ -1,0 +1,84 @@
+import { InvalidArgumentError } from '../errors.js';
+import type { ScoredPassage } from '../types.js';
+
+/**
+ * How a measure orders a query's passages.
+ * - 'trec_eval': by score as a 32-bit float, equal ones by id, last first. The order of a run file does not count.
+ * - 'ids-ascending': by score, equal ones by id, first first. That is what ir_measures does for the measures that
+ *   trec_eval lacks.
+ */
+export type TieBreaking = 'trec_eval' | 'ids-ascending';
+
+/** The grade of a passage that is not judged, or judged below 0, which trec_eval takes for the same. */
+export const UNJUDGED = -1;
+
+/** One query's results as a measure sees them. */
+export interface GradedRanking {
+  /** Grade by rank, best first; UNJUDGED where there is none. */
+  grades: number[];
+  /** By rank: whether the passage stands in the judgements, with whatever grade. */
+  judged: boolean[];
+  /** All the query's grades above 0, highest first: the best ranking there could be. */
+  ideal: number[];
+}
+
+/** Grades above 0, highest first. @throws InvalidArgumentError if a grade is no whole number */
+export function idealGrades(query: string, judgements: ReadonlyMap<string, number>): number[] {
+  const ideal: number[] = [];
+  for (const [passage, grade] of judgements) {
+    if (!Number.isSafeInteger(grade)) {
+      throw new InvalidArgumentError('qrels', `a whole number as grade of "${passage}" for query "${query}"`, grade);
+    }
+    if (grade > 0) ideal.push(grade);
+  }
+  return ideal.sort((a, b) => b - a);
+}
+
+/**
+ * The passages in the order of a measure.
+ * @throws InvalidArgumentError if a score is not a number or a passage stands twice
+ */
+export function sortPassages(query: string, passages: readonly ScoredPassage[], ties: TieBreaking): ScoredPassage[] {
+  checkPassages(query, passages);
+  if (ties === 'trec_eval') {
+    return passages
+      .map(({ id, score }) => ({ id, score: Math.fround(score) }))
+      .sort((a, b) => compareNumbers(b.score, a.score) || compareUtf8(b.id, a.id));
+  }
+  return [...passages].sort((a, b) => compareNumbers(b.score, a.score) || compareUtf8(a.id, b.id));
+}
+
+function checkPassages(query: string, passages: readonly ScoredPassage[]): void {
+  const seen = new Set<string>();
+  for (const { id, score } of passages) {
+    if (typeof score !== 'number' || Number.isNaN(score)) {
+      throw new InvalidArgumentError('run', `a number as score of "${id}" for query "${query}"`, score);
+    }
+    if (seen.has(id)) {
+      throw new InvalidArgumentError('run', `each passage once for query "${query}"`, id, 'drop the second');
+    }
+    seen.add(id);
+  }
+}
+
+/** Infinite scores are allowed, so no difference is taken. */
+function compareNumbers(a: number, b: number): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Order by UTF-8 bytes, as C's strcmp has it, which is the order by code points. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return codePointRank(x) - codePointRank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Places surrogates, which stand for code points above U+FFFF, behind all other UTF-16 units. */
+function codePointRank(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+}

@@ -2,7 +2,7 @@ import MiniSearch from 'minisearch';
 import type { Corpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
 import { InvalidArgumentError } from '../errors.js';
-import { EventLoop } from '../event-loop.js';
+import { breather } from '../event-loop.js';
 import type { LongWork, Query, Run, ScoredPassage } from '../types.js';
 import { type Analysis, terms } from './terms.js';
 
@@ -68,42 +68,44 @@ export class Bm25Index {
       processTerm: (token) => token.slice(token.indexOf(' ') + 1),
       searchOptions: { tokenize: (term) => [term], processTerm: (term) => term, bm25: parameters(options) },
     });
-    const loop = new EventLoop(signal);
+    const breathe = breather(signal);
     for (let row = 0; row < corpus.size; row++) {
       index.add({ id: row, text: passageText(corpus.at(row), maxCharacters) });
-      if (!loop.due()) continue;
+      const pause = breathe();
+      if (!pause) continue;
       onProgress?.({ stage: 'bm25 index', done: row + 1, total: corpus.size, unit: 'passages' });
-      await loop.turn();
+      await pause;
     }
     return new Bm25Index(index, [...corpus.ids()], bm25Analysis);
   }
 
   /** The scores of all passages that hold a term of the query. */
   async scores(query: string, { signal }: Pick<LongWork, 'signal'> = {}): Promise<SparseScores> {
-    return this.#sum(terms(query, this.#analysis), new EventLoop(signal));
+    return this.#sum(terms(query, this.#analysis), breather(signal));
   }
 
   /**
    * The best `k` passages for each query; fewer where fewer hold a term of the query. Equal scores by row, lowest first.
    */
   async search(queries: readonly Query[], k: number, { signal, onProgress }: LongWork = {}): Promise<Run> {
-    const loop = new EventLoop(signal);
+    const breathe = breather(signal);
     const run: Run = new Map();
     for (const query of queries) {
-      run.set(query.id, this.#best(await this.#sum(terms(query.text, this.#analysis), loop), k));
-      if (!loop.due()) continue;
+      run.set(query.id, this.#best(await this.#sum(terms(query.text, this.#analysis), breathe), k));
+      const pause = breathe();
+      if (!pause) continue;
       onProgress?.({ stage: 'bm25 search', done: run.size, total: queries.length, unit: 'queries' });
-      await loop.turn();
+      await pause;
     }
     return run;
   }
 
-  async #sum(queryTerms: readonly string[], loop: EventLoop): Promise<SparseScores> {
+  async #sum(queryTerms: readonly string[], breathe: () => Promise<void> | undefined): Promise<SparseScores> {
     const totals = new Float64Array(this.size);
     for (const term of queryTerms) {
       const { rows, scores } = this.#posting(term);
       for (let i = 0; i < rows.length; i++) totals[rows[i]!]! += scores[i]!;
-      if (loop.due()) await loop.turn();
+      await breathe();
     }
     const rows: number[] = [];
     for (let row = 0; row < totals.length; row++) if (totals[row] !== 0) rows.push(row);

@@ -1,4 +1,4 @@
-import { EventLoop } from '../event-loop.js';
+import { breather } from '../event-loop.js';
 
 const UNITS_FROM_SURROGATES = /[\ud800-\uffff]/;
 
@@ -29,17 +29,17 @@ const RUN = 2048;
  * runs and merging them.
  */
 export async function stableOrder(keys: readonly string[], signal?: AbortSignal): Promise<Uint32Array> {
-  const loop = new EventLoop(signal);
+  const breathe = breather(signal);
   let order = Uint32Array.from(keys, (_, i) => i);
   for (let start = 0; start < order.length; start += RUN) {
     const run = order.subarray(start, start + RUN);
     run.sort((a, b) => (keys[a]! < keys[b]! ? -1 : keys[a]! > keys[b]! ? 1 : a - b));
-    if (loop.due()) await loop.turn();
+    await breathe();
   }
   let merged = new Uint32Array(order.length);
   for (let width = RUN; width < order.length; width *= 2) {
     for (let start = 0; start < order.length; start += 2 * width) {
-      await merge({ keys, from: order, to: merged, start, width, loop });
+      await merge({ keys, from: order, to: merged, start, width, breathe });
     }
     [order, merged] = [merged, order];
   }
@@ -52,10 +52,10 @@ interface Merge {
   to: Uint32Array;
   start: number;
   width: number;
-  loop: EventLoop;
+  breathe: () => Promise<void> | undefined;
 }
 
-async function merge({ keys, from, to, start, width, loop }: Merge): Promise<void> {
+async function merge({ keys, from, to, start, width, breathe }: Merge): Promise<void> {
   const middle = Math.min(start + width, from.length);
   const end = Math.min(start + 2 * width, from.length);
   let left = start;
@@ -63,6 +63,6 @@ async function merge({ keys, from, to, start, width, loop }: Merge): Promise<voi
   for (let at = start; at < end; at++) {
     const takeRight = left === middle || (right < end && keys[from[right]!]! < keys[from[left]!]!);
     to[at] = from[takeRight ? right++ : left++]!;
-    if ((at & 1023) === 0 && loop.due()) await loop.turn();
+    if ((at & 1023) === 0) await breathe();
   }
 }

@@ -1,5 +1,5 @@
 import { DataError, InvalidArgumentError, NotFoundError, describe } from '../errors.js';
-import { EventLoop } from '../event-loop.js';
+import { breather } from '../event-loop.js';
 import { readCorpus } from '../formats/beir.js';
 import { Random } from '../random.js';
 import type { LongWork, Passage } from '../types.js';
@@ -80,13 +80,14 @@ class MemoryCorpus implements Corpus {
 export async function loadCorpus(source: CorpusSource, { signal, onProgress }: LongWork = {}): Promise<Corpus> {
   if (isCorpus(source)) return source;
   const corpus = new MemoryCorpus();
-  const loop = new EventLoop(signal);
+  const breathe = breather(signal);
   const passages = typeof source === 'string' ? readCorpus(source) : source;
   for await (const passage of passages) {
     corpus.add(typeof source === 'string' ? passage : checkPassage(passage, corpus.size));
-    if (!loop.due()) continue;
+    const pause = breathe();
+    if (!pause) continue;
     onProgress?.({ stage: 'corpus', done: corpus.size, total: 0, unit: 'passages' });
-    await loop.turn();
+    await pause;
   }
   if (corpus.size === 0) {
     if (typeof source === 'string') throw new DataError({ file: source }, 'Expected at least one passage but found none.');

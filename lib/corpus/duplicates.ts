@@ -1,4 +1,4 @@
-import { EventLoop } from '../event-loop.js';
+import { breather } from '../event-loop.js';
 import type { LongWork, Passage } from '../types.js';
 import { codePointKey, stableOrder } from './code-point-order.js';
 
@@ -42,13 +42,13 @@ export async function findDuplicates(
   passages: Iterable<Passage> | AsyncIterable<Passage>,
   { minCharacters = 10, duplicateWindow = 9, signal, onProgress }: DuplicateOptions = {},
 ): Promise<DroppedPassage[]> {
-  const loop = new EventLoop(signal);
+  const breathe = breather(signal);
   const ids: string[] = [];
   const texts: string[] = [];
   for await (const passage of passages) {
     ids.push(passage.id);
     texts.push(comparisonText(passage.text));
-    if (loop.due()) await loop.turn();
+    await breathe();
   }
   const report = (done: number) => onProgress?.({ stage: 'duplicates', done, total: 2, unit: 'passes' });
   const containers = new Map<number, number>();
@@ -73,15 +73,15 @@ interface Pass {
 }
 
 async function pass(texts: readonly string[], { keyOf, window, containers, signal }: Pass): Promise<void> {
-  const loop = new EventLoop(signal);
+  const breathe = breather(signal);
   const keys: string[] = [];
   for (const text of texts) {
     keys.push(keyOf(text));
-    if (loop.due()) await loop.turn();
+    await breathe();
   }
   const order = await stableOrder(keys, signal);
   for (let i = 0; i < order.length; i++) {
-    if (loop.due()) await loop.turn();
+    await breathe();
     if (containers.has(order[i]!)) continue;
     for (let j = i + 1; j <= i + window && j < order.length; j++) {
       if (!texts[order[j]!]!.includes(texts[order[i]!]!)) continue;

@@ -1,0 +1,111 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ModelError, NotFoundError } from '../errors.js';
+import type { Architecture, Pooling, WeightNames } from '../native.js';
+import { optionalField, readConfigObject } from './config-file.js';
+import { describeModel } from './families.js';
+import { type SentenceModules, readModules } from './modules.js';
+import { type TransformerSettings, readTransformerSettings } from './transformer-config.js';
+import { findWeights } from './weight-files.js';
+
+/** What a model's directory says, in sentence-transformers' layout or transformers' plain one. */
+export interface ModelDirectory {
+  directory: string;
+  /** Where config.json, weights and tokenizer lie, relative to `directory`; '' is the directory itself. */
+  transformerPath: string;
+  /** 'plain' is a directory without modules.json, as transformers saves them. */
+  layout: 'sentence-transformers' | 'plain';
+  /** config.json's model_type. */
+  family: string;
+  architecture: Architecture;
+  weightNames: WeightNames;
+  weightFiles: string[];
+  /** Undefined in a plain directory, which does not say. */
+  pooling: Pooling | undefined;
+  /** Whether modules.json ends in a Normalize module. */
+  normalize: boolean;
+  /** Prompts by kind, where config_sentence_transformers.json names them; '' means none on purpose. */
+  prompts: { query: string | undefined; passage: string | undefined };
+  /** Longest text in tokens, special tokens included; never above the architecture's positions. */
+  maxLength: number;
+  queryMaxLength: number;
+  lowerCase: boolean;
+}
+
+/** Names under which prompts for passages are kept, in sentence-transformers' order. */
+const PASSAGE_PROMPTS = ['document', 'passage', 'corpus'];
+
+/**
+ * Reads a model directory whole. Whatever in it changes embeddings and is not computed here is refused by name.
+ * @param directory a local directory
+ * @throws NotFoundError if it is not there
+ * @throws ModelError if files are missing, broken or do not fit together
+ * @throws ListwiseError UNSUPPORTED for families, modules and settings that are not computed here
+ */
+export async function readModelDirectory(directory: string): Promise<ModelDirectory> {
+  await requireDirectory(directory);
+  const modules = await readModules(directory);
+  const transformer = join(directory, modules?.transformerPath ?? '');
+  const configFile = join(transformer, 'config.json');
+  const config = await readConfigObject(configFile);
+  if (!config) {
+    throw new ModelError(`${configFile} is missing, so ${directory} is no model directory: expected config.json there.`);
+  }
+  const weights = await findWeights(transformer);
+  const described = describeModel(config, new Set(weights.tensors.keys()), configFile);
+  checkWidth(modules, described.architecture.hiddenSize, configFile);
+  return {
+    directory,
+    transformerPath: modules?.transformerPath ?? '',
+    layout: modules ? 'sentence-transformers' : 'plain',
+    ...described,
+    weightFiles: weights.files,
+    pooling: modules?.pooling,
+    normalize: modules?.normalize ?? false,
+    prompts: await readPrompts(directory),
+    ...(await readLengths(transformer, described.architecture.maxPositions)),
+  };
+}
+
+async function requireDirectory(directory: string): Promise<void> {
+  const found = await stat(directory).catch(() => undefined);
+  if (!found) throw new NotFoundError(`There is no model directory ${directory}; check the path.`);
+  if (!found.isDirectory()) {
+    throw new ModelError(`Expected a model directory but ${directory} is a file; give the directory that holds it.`);
+  }
+}
+
+function checkWidth(modules: SentenceModules | undefined, hiddenSize: number, configFile: string): void {
+  if (modules?.width !== undefined && modules.width !== hiddenSize) {
+    throw new ModelError(
+      `${modules.poolingFile} expects embeddings of ${modules.width} numbers, but hidden_size in ${configFile} is ${hiddenSize}.`,
+    );
+  }
+}
+
+async function readPrompts(directory: string): Promise<ModelDirectory['prompts']> {
+  const file = join(directory, 'config_sentence_transformers.json');
+  const config = (await readConfigObject(file)) ?? {};
+  const prompts = (config['prompts'] ?? {}) as Record<string, unknown>;
+  const prompt = (name: string) => optionalField(prompts, name, 'string', `${file}, prompts`);
+  // sentence-transformers writes "document": "" where nobody set it, also beside a "passage" that somebody did.
+  const passages = PASSAGE_PROMPTS.map(prompt).filter((text) => text !== undefined);
+  return { query: prompt('query'), passage: passages.find((text) => text !== '') ?? passages[0] };
+}
+
+/** As sentence-transformers does: max_seq_length, else the tokenizer's own limit, never above the positions. */
+async function readLengths(
+  transformer: string,
+  maxPositions: number,
+): Promise<Pick<ModelDirectory, 'maxLength' | 'queryMaxLength' | 'lowerCase'>> {
+  const settings: TransformerSettings = await readTransformerSettings(transformer);
+  const tokenizerFile = join(transformer, 'tokenizer_config.json');
+  const tokenizer = (await readConfigObject(tokenizerFile)) ?? {};
+  const own = optionalField(tokenizer, 'model_max_length', 'number', tokenizerFile) ?? Number.POSITIVE_INFINITY;
+  const general = settings.maxLength ?? own;
+  return {
+    maxLength: Math.min(settings.passageMaxLength ?? general, maxPositions),
+    queryMaxLength: Math.min(settings.queryMaxLength ?? general, maxPositions),
+    lowerCase: settings.lowerCase,
+  };
+}

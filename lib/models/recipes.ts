@@ -1,0 +1,68 @@
+import type { Pooling } from '../native.js';
+
+/** What is put before texts, and how token states become one embedding, for a model known by name. */
+export interface Recipe {
+  /** For messages: which models these are. */
+  models: string;
+  /** Put before each query, with its trailing space. */
+  queryPrefix: string;
+  /** Put before each passage, with its trailing space. */
+  passagePrefix: string;
+  /** Used only where the model's directory does not say. */
+  pooling: Pooling;
+}
+
+interface NamedRecipe extends Recipe {
+  /** Tried on the last part of the model's name or path, in lower case. */
+  pattern: RegExp;
+}
+
+const REPRESENT = 'Represent this sentence for searching relevant passages: ';
+
+/** Prefixes and pooling as the models' own cards give them. The first that matches counts. */
+const RECIPES: readonly NamedRecipe[] = [
+  {
+    models: 'BGE (English)',
+    pattern: /^bge-(small|base|large)-en(-v1\.5)?$/,
+    queryPrefix: REPRESENT,
+    passagePrefix: '',
+    pooling: 'first-token',
+  },
+  { models: 'BGE-M3', pattern: /^bge-m3$/, queryPrefix: '', passagePrefix: '', pooling: 'first-token' },
+  {
+    models: 'Snowflake Arctic Embed 2',
+    pattern: /^snowflake-arctic-embed-(m|l)-v2(\.\d+)?$/,
+    queryPrefix: 'query: ',
+    passagePrefix: '',
+    pooling: 'first-token',
+  },
+  {
+    models: 'Snowflake Arctic Embed',
+    pattern: /^snowflake-arctic-embed-(xs|s|m|m-long|l)(-v1\.5)?$/,
+    queryPrefix: REPRESENT,
+    passagePrefix: '',
+    pooling: 'first-token',
+  },
+  { models: 'GTE 1', pattern: /^gte-(small|base|large)$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
+  { models: 'GTE', pattern: /^gte-/, queryPrefix: '', passagePrefix: '', pooling: 'first-token' },
+  {
+    models: 'E5',
+    pattern: /^(multilingual-)?e5-(small|base|large)(-v2|-unsupervised)?$/,
+    queryPrefix: 'query: ',
+    passagePrefix: 'passage: ',
+    pooling: 'mean',
+  },
+  { models: 'all-MiniLM', pattern: /^all-minilm-l\d+-v\d+$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
+];
+
+/**
+ * The recipe of a model known by name, if there is one.
+ * @param name a Hub name (`BAAI/bge-small-en-v1.5`) or a path; its last part is compared, whatever its case
+ */
+export function recipeFor(name: string): Recipe | undefined {
+  const last = name.split(/[\\/]+/).filter(Boolean).at(-1)?.toLowerCase() ?? '';
+  const found = RECIPES.find((recipe) => recipe.pattern.test(last));
+  if (!found) return undefined;
+  const { pattern: _, ...recipe } = found;
+  return recipe;
+}

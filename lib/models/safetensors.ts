@@ -1,0 +1,58 @@
+import { open } from 'node:fs/promises';
+import { ModelError } from '../errors.js';
+
+export interface TensorInfo {
+  dtype: string;
+  shape: number[];
+}
+
+/** A header larger than this is no header: safetensors itself allows 100 MB. */
+const LARGEST_HEADER = 100_000_000;
+
+/**
+ * Names, types and shapes of a safetensors file's tensors: the JSON header, without the numbers.
+ * @throws ModelError if the file is cut off or no safetensors file
+ */
+export async function readSafetensorsHeader(file: string): Promise<Map<string, TensorInfo>> {
+  const handle = await open(file, 'r');
+  try {
+    const { size } = await handle.stat();
+    const length = Buffer.alloc(8);
+    await handle.read(length, 0, 8, 0);
+    const headerSize = Number(length.readBigUInt64LE());
+    if (size < 8 || headerSize > Math.min(size - 8, LARGEST_HEADER)) {
+      throw new ModelError(
+        `${file} is no complete safetensors file: it has ${size} bytes, and its first 8 announce a header of ` +
+          `${size < 8 ? 'unknown size' : `${headerSize} bytes`}. Download or save it again.`,
+      );
+    }
+    const header = Buffer.alloc(headerSize);
+    await handle.read(header, 0, headerSize, 8);
+    return parseHeader(header.toString('utf8'), file, size - 8 - headerSize);
+  } finally {
+    await handle.close();
+  }
+}
+
+function parseHeader(text: string, file: string, dataBytes: number): Map<string, TensorInfo> {
+  let header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  try {
+    header = JSON.parse(text);
+  } catch (error) {
+    throw new ModelError(`${file} is no safetensors file: its header is not JSON (${(error as Error).message}).`, {
+      cause: error,
+    });
+  }
+  const tensors = new Map<string, TensorInfo>();
+  for (const [name, info] of Object.entries(header)) {
+    if (name === '__metadata__') continue;
+    if (info.data_offsets?.[1] > dataBytes) {
+      throw new ModelError(
+        `${file} is cut off: tensor ${name} ends at byte ${info.data_offsets[1]} of its data, but there are only ` +
+          `${dataBytes}. Download or save it again.`,
+      );
+    }
+    tensors.set(name, { dtype: info.dtype, shape: info.shape });
+  }
+  return tensors;
+}

@@ -1,0 +1,66 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ListwiseError, ModelError } from '../errors.js';
+import { readConfigObject } from './config-file.js';
+import { type TensorInfo, readSafetensorsHeader } from './safetensors.js';
+
+export interface WeightFiles {
+  /** Absolute or as the directory was given. */
+  files: string[];
+  tensors: Map<string, TensorInfo>;
+}
+
+const SINGLE = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+
+/**
+ * Finds a directory's weights: model.safetensors, or the shards that model.safetensors.index.json names.
+ * @throws ModelError if there are none, or a shard is missing; ListwiseError UNSUPPORTED if there are pickles only
+ */
+export async function findWeights(directory: string): Promise<WeightFiles> {
+  const files = await weightFiles(directory);
+  const tensors = new Map<string, TensorInfo>();
+  for (const file of files) {
+    for (const [name, info] of await readSafetensorsHeader(file)) tensors.set(name, info);
+  }
+  return { files, tensors };
+}
+
+async function weightFiles(directory: string): Promise<string[]> {
+  const single = join(directory, SINGLE);
+  if (await exists(single)) return [single];
+  const indexFile = join(directory, INDEX);
+  const index = await readConfigObject(indexFile);
+  if (!index) throw await noWeights(directory);
+  const map = index['weight_map'];
+  if (typeof map !== 'object' || map === null || Object.keys(map).length === 0) {
+    throw new ModelError(`${indexFile}: expected an object that names shards for weight_map.`);
+  }
+  const shards = [...new Set(Object.values(map as Record<string, string>))].sort();
+  for (const shard of shards) {
+    if (!(await exists(join(directory, shard)))) {
+      throw new ModelError(`${indexFile} names the shard ${shard}, which is not in ${directory}; download it again.`);
+    }
+  }
+  return shards.map((shard) => join(directory, shard));
+}
+
+async function noWeights(directory: string): Promise<ListwiseError> {
+  const names = await readdir(directory);
+  const pickles = names.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+  if (pickles.length > 0) {
+    return new ListwiseError(
+      'UNSUPPORTED',
+      `${directory} holds weights as ${pickles.join(', ')} only, and pickles are not read because they can run code. ` +
+        `Convert them once in Python: SentenceTransformer("${directory}").save("NEW_DIRECTORY").`,
+    );
+  }
+  return new ModelError(`${directory} holds no weights: expected ${SINGLE} or ${INDEX}.`);
+}
+
+async function exists(file: string): Promise<boolean> {
+  return stat(file).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}

@@ -27,7 +27,7 @@ export function idealGrades(query: string, judgements: ReadonlyMap<string, numbe
   const ideal: number[] = [];
   for (const [passage, grade] of judgements) {
     if (!Number.isSafeInteger(grade)) {
-      throw new InvalidArgumentError('qrels', `a whole number as grade of "${passage}" for query "${query}"`, grade);
+      throw new InvalidArgumentError(`qrels (query "${query}", passage "${passage}")`, 'a whole number', grade);
     }
     if (grade > 0) ideal.push(grade);
   }
@@ -52,10 +52,10 @@ function checkPassages(query: string, passages: readonly ScoredPassage[]): void 
   const seen = new Set<string>();
   for (const { id, score } of passages) {
     if (typeof score !== 'number' || Number.isNaN(score)) {
-      throw new InvalidArgumentError('run', `a number as score of "${id}" for query "${query}"`, score);
+      throw new InvalidArgumentError(`run (query "${query}", passage "${id}")`, 'a number as score', score);
     }
     if (seen.has(id)) {
-      throw new InvalidArgumentError('run', `each passage once for query "${query}"`, id, 'drop the second');
+      throw new InvalidArgumentError(`run (query "${query}")`, 'each passage once', id, 'drop the second');
     }
     seen.add(id);
   }

@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { InvalidArgumentError } from '../lib/errors.js';
+import { holm, mean, pairedBootstrap, pairedTTest, randomizationTest } from '../lib/evaluation/statistics.js';
+import { studentTwoSided } from '../lib/evaluation/student.js';
+
+interface Pair {
+  differences: number[];
+  t: number;
+  /** Over all choices of signs. */
+  randomization?: number;
+  /** Over 200,000 random choices. */
+  randomizationSampled?: number;
+  /** From 200,000 resamples. */
+  bootstrap?: [number, number];
+}
+
+const scipy = JSON.parse(
+  readFileSync(fileURLToPath(new URL('fixtures/measures/scipy.json', import.meta.url)), 'utf8'),
+) as { student: [number, number, number][]; pairs: Pair[] };
+
+async function rejection(promise: Promise<unknown>): Promise<Error> {
+  return promise.then(
+    () => expect.fail('expected a rejection'),
+    (error: Error) => error,
+  );
+}
+
+describe('studentTwoSided', () => {
+  it('equals scipy from the middle to the far tail, for 1 to 6,979 degrees of freedom', () => {
+    for (const [t, freedom, p] of scipy.student) {
+      const error = Math.abs(studentTwoSided(t, freedom) - p);
+      expect(error, `t = ${t}, ν = ${freedom}`).to.be.at.most(1e-9 * p);
+    }
+  });
+
+  it('is 1 - 2 atan(t) / π for one degree of freedom, near 0 too', () => {
+    for (const t of [1e-12, 1e-8, 1e-4, 0.5, 3]) {
+      expect(studentTwoSided(t, 1)).to.be.closeTo(1 - (2 * Math.atan(t)) / Math.PI, 1e-14);
+    }
+  });
+});
+
+describe('pairedTTest', () => {
+  it('equals scipy', () => {
+    for (const { differences, t } of scipy.pairs) expect(pairedTTest(differences)).to.be.closeTo(t, 1e-9 * t);
+  });
+
+  it('is 1 where nothing differs or one pair is all there is, and 0 where all differ by the same', () => {
+    expect(pairedTTest([0, 0, 0])).to.equal(1);
+    expect(pairedTTest([0.5])).to.equal(1);
+    expect(pairedTTest([0.5, 0.5, 0.5])).to.equal(0);
+  });
+});
+
+describe('randomizationTest', () => {
+  it('counts every choice of signs where there are few pairs, as scipy does', async () => {
+    for (const { differences, randomization } of scipy.pairs) {
+      if (randomization === undefined) continue;
+      expect(await randomizationTest(differences)).to.be.closeTo(randomization, 1e-12);
+    }
+  });
+
+  it('comes close to scipy where it samples', async () => {
+    for (const { differences, randomizationSampled: p } of scipy.pairs) {
+      if (p === undefined) continue;
+      const error = 4 * Math.sqrt((p * (1 - p)) / 10_000) + 2e-4;
+      expect(await randomizationTest(differences)).to.be.closeTo(p, error);
+    }
+  });
+
+  it('gives the same p for the same seed, another for another, and never 0', async () => {
+    const { differences } = scipy.pairs.at(-2) as Pair;
+    expect(await randomizationTest(differences, { seed: 3 })).to.equal(await randomizationTest(differences, { seed: 3 }));
+    expect(await randomizationTest(differences, { seed: 4 })).to.not.equal(
+      await randomizationTest(differences, { seed: 3 }),
+    );
+    expect(await randomizationTest(new Array(50).fill(1), { resamples: 99 })).to.equal(0.01);
+  });
+
+  it('does not let queries without a difference change p', async () => {
+    const few = [0.3, 0.1, -0.05, 0.2];
+    expect(await randomizationTest([...few, ...new Array(100).fill(0)])).to.equal(await randomizationTest(few));
+    expect(await randomizationTest([0, 0])).to.equal(1);
+  });
+});
+
+describe('pairedBootstrap', () => {
+  it('comes close to scipy with 20 times the resamples', async () => {
+    for (const { differences, bootstrap } of scipy.pairs) {
+      if (bootstrap === undefined) continue;
+      const [low, high] = bootstrap;
+      const interval = await pairedBootstrap(differences);
+      expect(interval.low).to.be.closeTo(low, 0.03 * (high - low));
+      expect(interval.high).to.be.closeTo(high, 0.03 * (high - low));
+    }
+  });
+
+  it('is wider for more confidence, and the same for the same seed', async () => {
+    const { differences } = scipy.pairs.at(-1) as Pair;
+    const narrow = await pairedBootstrap(differences, { confidence: 0.8, seed: 9 });
+    const wide = await pairedBootstrap(differences, { confidence: 0.99, seed: 9 });
+    expect(wide.low).to.be.lessThan(narrow.low);
+    expect(wide.high).to.be.greaterThan(narrow.high);
+    expect(await pairedBootstrap(differences, { confidence: 0.8, seed: 9 })).to.deep.equal(narrow);
+    expect(await pairedBootstrap(differences, { confidence: 0.8, seed: 10 })).to.not.deep.equal(narrow);
+  });
+
+  it('lets the event loop run, and stops when aborted', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    setTimeout(() => controller.abort(reason), 20);
+    const differences = new Array(10_000).fill(0.1);
+    const started = performance.now();
+    const error = await rejection(pairedBootstrap(differences, { signal: controller.signal, resamples: 1e6 }));
+    expect(error).to.equal(reason);
+    expect(performance.now() - started).to.be.lessThan(1000);
+  });
+
+  it('refuses numbers that are not finite, and options out of range', async () => {
+    const nan = await rejection(pairedBootstrap([1, Number.NaN]));
+    expect(nan).to.be.instanceOf(InvalidArgumentError);
+    expect(nan.message).to.equal('Expected a finite number for differences[1] but received NaN.');
+    expect((await rejection(pairedBootstrap([]))).message).to.contain('at least one number for differences');
+    expect((await rejection(pairedBootstrap([1], { confidence: 95 }))).message).to.contain('between 0 and 1');
+    expect((await rejection(pairedBootstrap([1], { resamples: 0 }))).message).to.contain('a whole number from 1');
+  });
+});
+
+describe('holm', () => {
+  it('multiplies by the number of tests left, never falls, and stops at 1', () => {
+    const corrected = holm([0.01, 0.04, 0.03, 0.005, 0.9]);
+    for (const [i, expected] of [0.04, 0.09, 0.09, 0.025, 0.9].entries()) {
+      expect(corrected[i]).to.be.closeTo(expected, 1e-15);
+    }
+    expect(holm([0.6, 0.7])).to.deep.equal([1, 1]);
+    expect(holm([])).to.deep.equal([]);
+  });
+
+  it('refuses what is no p-value', () => {
+    expect(() => holm([0.5, Number.NaN])).to.throw('Expected numbers in [0, 1] for pValues but received NaN.');
+  });
+});
+
+describe('mean', () => {
+  it('is the arithmetic mean', () => {
+    expect(mean([1, 2, 6])).to.equal(3);
+  });
+});

@@ -1,9 +1,135 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { buildPaths } from './build.js';
+import { SetupError } from './errors.js';
+import { describeLibtorch, findLibtorch, inspect, libraries, minorVersion } from './libtorch.js';
+import { root } from './paths.js';
+import { readStamp } from './stamp.js';
+
+/** @typedef {import('./libtorch.js').Libtorch} Libtorch */
 
 const require = createRequire(import.meta.url);
 
-/** Loads the compiled addon. @returns {unknown} */
+/**
+ * Loads the addon: the one that was compiled here, else a prebuilt one that fits the libtorch of this machine.
+ * Never compiles or downloads anything; `npx listwise setup` does.
+ * @returns {unknown} the addon's exports
+ * @throws {SetupError} saying what was looked for and what to do
+ */
 export function loadAddon() {
-  return require('node-gyp-build')(fileURLToPath(new URL('../..', import.meta.url)));
+  return existsSync(buildPaths.addon) ? loadCompiled() : loadPrebuilt();
+}
+
+function loadCompiled() {
+  const { libtorch: directory } = readStamp(buildPaths.stamp);
+  checkChosen(directory);
+  try {
+    return require('node-gyp-build')(root);
+  } catch (error) {
+    const gone = directory && !existsSync(join(directory, String(libraries()[0])));
+    throw new SetupError(`The addon that was compiled here cannot be loaded: ${messageOf(error)}.`, {
+      found: [
+        buildPaths.addon,
+        gone ? `libtorch in ${directory}, which is gone` : `libtorch in ${directory ?? 'build'}`,
+      ],
+      fixes: ['compile it again, against a libtorch that is there: `npx listwise setup`'],
+      cause: error,
+    });
+  }
+}
+
+/** LIBTORCH chooses, so an addon of another libtorch must not be used in its stead. @param {string} [built] */
+function checkChosen(built) {
+  const wanted = process.env.LIBTORCH && built ? findLibtorch().libtorch : null;
+  if (!wanted || wanted.directory === built) return;
+  throw new SetupError(`LIBTORCH names ${wanted.directory}, but the addon was compiled against ${built}.`, {
+    fixes: ['compile it against that one: `npx listwise setup`', 'or unset LIBTORCH'],
+  });
+}
+
+function loadPrebuilt() {
+  const { libtorch, skipped } = findLibtorch();
+  if (!libtorch) {
+    throw new SetupError('listwise has no libtorch to work with.', {
+      found: skipped,
+      fixes: [
+        'let listwise find or fetch one and prepare the addon: `npx listwise setup`',
+        'or install torch in the active Python: `pip install torch`',
+        'or set LIBTORCH to an unpacked libtorch',
+      ],
+    });
+  }
+  const directory = prebuiltFor(libtorch);
+  if (!directory) {
+    throw new SetupError(`No addon fits ${describeLibtorch(libtorch)}.`, {
+      found: [`a compiled one: ${buildPaths.addon}`, `a prebuilt one: ${prebuiltDirectory(libtorch)}`],
+      fixes: ['compile it, which takes a minute or two: `npx listwise setup`'],
+    });
+  }
+  preload(libtorch);
+  return require('node-gyp-build')(directory);
+}
+
+/** @param {Libtorch} libtorch */
+function prebuiltDirectory({ version }) {
+  return join(root, 'prebuilds', `torch-${minorVersion(version)}`);
+}
+
+/**
+ * The directory of a prebuilt addon for this platform and this libtorch's minor version, if the package brings one.
+ * @param {Libtorch} libtorch
+ * @returns {string | null}
+ */
+export function prebuiltFor(libtorch) {
+  const directory = prebuiltDirectory(libtorch);
+  try {
+    require('node-gyp-build').resolve(directory);
+    return directory;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Opens libtorch's libraries for all to see. A prebuilt addon cannot know where libtorch lies on this machine, but the
+ * dynamic linker takes a library that is already open by its name. Node complains that they are no addons, and leaves
+ * them open.
+ * @param {Libtorch} libtorch
+ */
+function preload({ directory, cuda }) {
+  const cudaLibraries = cuda ? ['lib/libc10_cuda.so', 'lib/libtorch_cuda.so'] : [];
+  const [c10, cpu, all] = libraries();
+  for (const library of [c10, cpu, ...cudaLibraries, all].map((file) => join(directory, String(file)))) {
+    try {
+      process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL);
+    } catch (error) {
+      if (messageOf(error).includes('did not self-register')) continue;
+      throw new SetupError(`libtorch cannot be loaded: ${messageOf(error)}.`, {
+        found: [library],
+        fixes: [
+          'a library that it needs is missing or of another version: check with `ldd` on that file',
+          'set LIBTORCH to another libtorch and run `npx listwise setup`',
+        ],
+        cause: error,
+      });
+    }
+  }
+}
+
+/**
+ * What the addon in place was compiled against, for `listwise doctor`.
+ * @returns {{ file: string, libtorch: Libtorch | null } | null}
+ */
+export function compiledAddon() {
+  if (!existsSync(buildPaths.addon)) return null;
+  const { libtorch: directory } = readStamp(buildPaths.stamp);
+  const looked = directory ? inspect(directory, 'cache') : null;
+  return { file: buildPaths.addon, libtorch: looked && 'libtorch' in looked ? looked.libtorch : null };
+}
+
+/** @param {unknown} error */
+function messageOf(error) {
+  return error instanceof Error ? error.message.replace(/\.$/, '') : String(error);
 }

@@ -1,0 +1,128 @@
+import { InvalidArgumentError } from '../errors.js';
+import { breather } from '../event-loop.js';
+import type { WrittenQuery } from '../queries/written.js';
+import type { LongWork, Run, ScoredPassage } from '../types.js';
+import { reciprocalRankFusion } from './fusion.js';
+
+/** A query that got no training list, and why. */
+export interface DroppedQuery {
+  query: string;
+  type?: string;
+  /** Which part of the pipeline dropped it. */
+  stage: 'queries' | 'candidates' | 'teacher' | 'lists';
+  reason: string;
+}
+
+export interface SelectionOptions extends Pick<LongWork, 'signal'> {
+  /** A query is kept for a retriever only if its source is among this many best passages. Default 20. */
+  maxSourceRank?: number;
+  /** A query with fewer fused candidates is dropped. Default 20. */
+  minCandidates?: number;
+  /** See `reciprocalRankFusion`. Default 60. */
+  rrfK?: number;
+}
+
+export interface SelectionInput {
+  queries: readonly WrittenQuery[];
+  /** What each retriever found, by its name. */
+  runs: ReadonlyMap<string, Run>;
+  /** Passages that are no candidates: excluded ones and duplicates. */
+  unusable: ReadonlySet<string>;
+}
+
+/** What became of the queries of one type. */
+export interface SelectionCounts {
+  queries: number;
+  /** Queries whose source a retriever did not have among the best, by retriever. */
+  sourceTooLow: Record<string, number>;
+  /** Queries that no retriever kept. */
+  droppedByAll: number;
+  tooFewCandidates: number;
+  kept: number;
+}
+
+export interface Selection {
+  /** Fused candidates of the queries kept, best first. */
+  fused: Run;
+  dropped: DroppedQuery[];
+  /** By query type; queries without a type are under 'untyped'. */
+  counts: Record<string, SelectionCounts>;
+}
+
+/** The name under which queries without a type are counted. */
+export function typeName(query: { type?: string }): string {
+  return query.type ?? 'untyped';
+}
+
+/**
+ * From runs to candidates: takes unusable passages out and closes the ranks up, keeps a query for a retriever only if
+ * its source is in the top 20 there, fuses what is kept by reciprocal rank, and drops queries with fewer than 20
+ * candidates.
+ */
+export async function selectCandidates(input: SelectionInput, options: SelectionOptions = {}): Promise<Selection> {
+  const { maxSourceRank = 20, minCandidates = 20, rrfK = 60, signal } = options;
+  requireCount('maxSourceRank', maxSourceRank);
+  requireCount('minCandidates', minCandidates);
+  const selection: Selection = { fused: new Map(), dropped: [], counts: {} };
+  const breathe = breather(signal);
+  for (const query of input.queries) {
+    await breathe();
+    const counts = countsOf(selection, query, input.runs.keys());
+    counts.queries += 1;
+    const drop = (reason: string) =>
+      selection.dropped.push({ query: query.id, type: query.type, stage: 'candidates', reason });
+    const { kept, misses } = keepForRetrievers(query, input, maxSourceRank);
+    for (const { retriever } of misses) counts.sourceTooLow[retriever]! += 1;
+    if (kept.length === 0) {
+      counts.droppedByAll += 1;
+      drop(missed(query, misses, maxSourceRank));
+      continue;
+    }
+    const candidates = reciprocalRankFusion(kept, { rrfK });
+    if (candidates.length < minCandidates) {
+      counts.tooFewCandidates += 1;
+      drop(`${candidates.length} candidates, fewer than ${minCandidates}`);
+      continue;
+    }
+    counts.kept += 1;
+    selection.fused.set(query.id, candidates);
+  }
+  return selection;
+}
+
+interface Miss {
+  retriever: string;
+  /** The source's rank, from 1, or 0 if it was not found. */
+  rank: number;
+}
+
+function keepForRetrievers(query: WrittenQuery, { runs, unusable }: SelectionInput, maxSourceRank: number) {
+  const kept: ScoredPassage[][] = [];
+  const misses: Miss[] = [];
+  for (const [retriever, run] of runs) {
+    const usable = (run.get(query.id) ?? []).filter(({ id }) => !unusable.has(id));
+    const rank = usable.findIndex(({ id }) => id === query.source) + 1;
+    if (rank >= 1 && rank <= maxSourceRank) kept.push(usable);
+    else misses.push({ retriever, rank });
+  }
+  return { kept, misses };
+}
+
+function missed(query: WrittenQuery, misses: readonly Miss[], maxSourceRank: number): string {
+  const ranks = misses.map(({ retriever, rank }) => `${retriever}: ${rank === 0 ? 'not found' : `rank ${rank}`}`);
+  return `source ${query.source} is not among the top ${maxSourceRank} (${ranks.join(', ')})`;
+}
+
+function countsOf(selection: Selection, query: WrittenQuery, retrievers: Iterable<string>): SelectionCounts {
+  return (selection.counts[typeName(query)] ??= {
+    queries: 0,
+    sourceTooLow: Object.fromEntries(Array.from(retrievers, (name) => [name, 0])),
+    droppedByAll: 0,
+    tooFewCandidates: 0,
+    kept: 0,
+  });
+}
+
+function requireCount(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError(name, 'a whole number above 0', value);
+}

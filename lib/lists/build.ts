@@ -1,0 +1,184 @@
+import { type DroppedQuery, typeName } from '../candidates/selection.js';
+import { InvalidArgumentError } from '../errors.js';
+import { breather } from '../event-loop.js';
+import type { WrittenQuery } from '../queries/written.js';
+import type { TeacherScores } from '../teachers/teacher.js';
+import type { LongWork, ScoredPassage, TrainingList } from '../types.js';
+import { percentile, sortedValues } from './percentile.js';
+import { type SplitOptions, splitBySource } from './split.js';
+
+export interface ListOptions extends SplitOptions, Pick<LongWork, 'signal'> {
+  /** Passages of a list, the source included. Default 20. */
+  listLength?: number;
+  /** The percentile of a type's scores that becomes 0. Default 1. */
+  lowPercentile?: number;
+  /** Queries whose top score is below this percentile of their type's scores are dropped. Default 25. */
+  keepPercentile?: number;
+  /** The percentile that becomes 1. Default 99. */
+  highPercentile?: number;
+}
+
+/** What became of the scored queries of one type. */
+export interface ListCounts {
+  scored: number;
+  /** Queries with fewer scores than a list has passages. */
+  tooFewScores: number;
+  sourceNotFirst: number;
+  lowTopScore: number;
+  /** Queries of a type whose scores are all the same. */
+  flat: number;
+  kept: number;
+  /** The teacher's scores at the three percentiles; absent where no query of the type came that far. */
+  percentiles?: { low: number; keep: number; high: number };
+}
+
+export interface BuiltLists {
+  train: TrainingList[];
+  dev: TrainingList[];
+  dropped: DroppedQuery[];
+  /** By query type; queries without a type are under 'untyped'. */
+  counts: Record<string, ListCounts>;
+}
+
+interface Ranked {
+  query: WrittenQuery;
+  /** Best first. */
+  passages: ScoredPassage[];
+}
+
+/**
+ * From teacher scores to training lists. Candidates are sorted by score (equal ones in the order they came in); a query
+ * is kept only if its source comes first. Over all scores of a type's kept queries the 1st, 25th and 99th percentiles
+ * are taken; queries whose top score is below the 25th are dropped, and scores become
+ * clip((s − p1) / (p99 − p1), 0, 1). The top 20 are kept. Lists of all types are pooled and split by source passage.
+ * @throws InvalidArgumentError for options out of range, or scores of a query that is not among `queries`
+ */
+export async function buildLists(
+  queries: readonly WrittenQuery[],
+  scores: Iterable<TeacherScores> | AsyncIterable<TeacherScores>,
+  options: ListOptions = {},
+): Promise<BuiltLists> {
+  const { listLength = 20, devShare, seed, signal } = options;
+  const places = percentilePlaces(options);
+  if (!Number.isInteger(listLength) || listLength < 2) {
+    throw new InvalidArgumentError('listLength', 'a whole number of at least 2', listLength);
+  }
+  const dropped: DroppedQuery[] = [];
+  const counts: Record<string, ListCounts> = {};
+  const byType = await rank(queries, scores, { listLength, dropped, counts, signal });
+  const pools: TrainingList[][] = [];
+  for (const [type, ranked] of byType) {
+    pools.push(await normalise(ranked, { places, listLength, dropped, counts: counts[type]!, signal }));
+  }
+  const order = new Map(queries.map(({ id }, place) => [id, place]));
+  const lists = pools.flat().sort((a, b) => order.get(a.id)! - order.get(b.id)!);
+  return { ...(await splitBySource(lists, { devShare, seed })), dropped, counts };
+}
+
+type Percentiles = Required<Pick<ListOptions, 'lowPercentile' | 'keepPercentile' | 'highPercentile'>>;
+
+function percentilePlaces(options: ListOptions): Percentiles {
+  const { lowPercentile = 1, keepPercentile = 25, highPercentile = 99 } = options;
+  const places = { lowPercentile, keepPercentile, highPercentile };
+  for (const [name, p] of Object.entries(places)) {
+    if (!(p >= 0 && p <= 100)) throw new InvalidArgumentError(name, 'a percentile from 0 to 100', p);
+  }
+  if (lowPercentile >= highPercentile) {
+    throw new InvalidArgumentError('highPercentile', `a percentile above lowPercentile (${lowPercentile})`, highPercentile);
+  }
+  return places;
+}
+
+interface Sieve {
+  listLength: number;
+  dropped: DroppedQuery[];
+  signal?: AbortSignal;
+}
+
+/** Sorts each query's candidates and keeps, by type, the queries whose source comes first. */
+async function rank(
+  queries: readonly WrittenQuery[],
+  scores: Iterable<TeacherScores> | AsyncIterable<TeacherScores>,
+  { listLength, dropped, counts, signal }: Sieve & { counts: Record<string, ListCounts> },
+): Promise<Map<string, Ranked[]>> {
+  const byId = new Map(queries.map((query) => [query.id, query]));
+  const byType = new Map<string, Ranked[]>();
+  const breathe = breather(signal);
+  for await (const scored of scores) {
+    await breathe();
+    const query = byId.get(scored.query);
+    if (!query) throw new InvalidArgumentError('scores', 'scores of queries at hand', scored.query);
+    const type = typeName(query);
+    const count = (counts[type] ??= { scored: 0, tooFewScores: 0, sourceNotFirst: 0, lowTopScore: 0, flat: 0, kept: 0 });
+    count.scored += 1;
+    const passages = sorted(scored);
+    const place = passages.findIndex(({ id }) => id === query.source);
+    if (passages.length < listLength) {
+      count.tooFewScores += 1;
+      dropped.push(drop(query, `${passages.length} scored candidates, fewer than ${listLength}`));
+    } else if (place !== 0) {
+      count.sourceNotFirst += 1;
+      const where = place < 0 ? 'has no score' : `is number ${place + 1}`;
+      dropped.push(drop(query, `source ${query.source} ${where} by the teacher's score, not the first`));
+    } else {
+      const ranked = byType.get(type);
+      if (ranked) ranked.push({ query, passages });
+      else byType.set(type, [{ query, passages }]);
+    }
+  }
+  return byType;
+}
+
+/** @throws InvalidArgumentError for a score that is not a finite number, which has no place in an order */
+function sorted({ query, passages }: TeacherScores): ScoredPassage[] {
+  for (const { id, score } of passages) {
+    if (!Number.isFinite(score)) {
+      throw new InvalidArgumentError('scores', `a finite score for query "${query}" and passage "${id}"`, score);
+    }
+  }
+  return [...passages].sort((a, b) => b.score - a.score);
+}
+
+/** Drops queries with a low top score, maps the scores to [0, 1] and cuts the lists. */
+async function normalise(
+  ranked: readonly Ranked[],
+  { places, listLength, dropped, counts, signal }: Sieve & { places: Percentiles; counts: ListCounts },
+): Promise<TrainingList[]> {
+  const values = await sortedValues(scoresOf(ranked), signal);
+  const low = percentile(values, places.lowPercentile);
+  const keep = percentile(values, places.keepPercentile);
+  const high = percentile(values, places.highPercentile);
+  counts.percentiles = { low, keep, high };
+  if (high <= low) {
+    // There is no order to learn, and no range to map to [0, 1].
+    counts.flat = ranked.length;
+    for (const { query } of ranked) dropped.push(drop(query, `the teacher's scores of its type are all ${low}`));
+    return [];
+  }
+  const scale = (score: number) => Math.min(1, Math.max(0, (score - low) / (high - low)));
+  const breathe = breather(signal);
+  const lists: TrainingList[] = [];
+  for (const { query, passages } of ranked) {
+    await breathe();
+    const top = passages[0]!.score;
+    if (top < keep) {
+      counts.lowTopScore += 1;
+      const name = `percentile ${places.keepPercentile} of its type (${keep.toPrecision(6)})`;
+      dropped.push(drop(query, `top score ${top.toPrecision(6)} is below ${name}`));
+      continue;
+    }
+    counts.kept += 1;
+    const { id, text, type, source } = query;
+    const kept = passages.slice(0, listLength).map((passage) => ({ id: passage.id, score: scale(passage.score) }));
+    lists.push({ id, query: text, type, source, passages: kept });
+  }
+  return lists;
+}
+
+function* scoresOf(ranked: readonly Ranked[]): Generator<number> {
+  for (const { passages } of ranked) for (const { score } of passages) yield score;
+}
+
+function drop(query: WrittenQuery, reason: string): DroppedQuery {
+  return { query: query.id, type: query.type, stage: 'lists', reason };
+}

@@ -1,0 +1,87 @@
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import { type Device, type NativeEncoder, native, runJob } from '../native.js';
+import type { LongWork } from '../types.js';
+import { type ModelDirectory, readModelDirectory } from './directory.js';
+import { resolveModel } from './hub.js';
+import { type ModelSettings, checkSettings, settleSettings } from './settings.js';
+import { Tokenizer } from './tokenizer.js';
+
+export interface ModelOptions extends Partial<ModelSettings>, LongWork {
+  /** Where to compute; 'auto', the default, is the first CUDA device if there is one, else the CPU. */
+  device?: Device | 'auto';
+  /** Numbers inside the encoder. Default 'bf16' on CUDA, 'fp32' on the CPU, which knows no other. */
+  precision?: 'fp32' | 'bf16';
+  /** Branch, tag or commit on the Hub. */
+  revision?: string;
+}
+
+/** Names of ModelOptions, for refusing others. */
+export const modelOptionNames: readonly string[] = [
+  'device',
+  'precision',
+  'revision',
+  'pooling',
+  'normalize',
+  'queryPrefix',
+  'passagePrefix',
+  'maxLength',
+  'queryMaxLength',
+  'signal',
+  'onProgress',
+] satisfies (keyof ModelOptions)[];
+
+/** A model ready to compute: its directory as read, its settings, its tokenizer and its weights in the addon. */
+export interface EmbeddingModel {
+  /** As the caller named it: a Hub name or a path. */
+  name: string;
+  directory: ModelDirectory;
+  settings: ModelSettings;
+  tokenizer: Tokenizer;
+  encoder: NativeEncoder;
+}
+
+/**
+ * Loads a model from a local directory or the Hub.
+ * @param name a directory, or a Hub name such as `sentence-transformers/all-MiniLM-L6-v2`
+ * @throws NotFoundError, ModelError, ListwiseError UNSUPPORTED as readModelDirectory does
+ * @throws InvalidArgumentError for an option's value that cannot be
+ */
+export async function loadModel(name: string, options: ModelOptions = {}): Promise<EmbeddingModel> {
+  const { device = 'auto', precision, revision, signal, onProgress, ...wishes } = options;
+  if (typeof name !== 'string' || name === '') {
+    throw new InvalidArgumentError('model', 'a directory or a name on the Hub', name);
+  }
+  const place = settleDevice(device, precision);
+  const directory = await readModelDirectory(await resolveModel(name, { revision, signal, onProgress }));
+  const settings = settleSettings(name, directory, wishes);
+  const tokenizer = await Tokenizer.load(directory);
+  checkSettings(settings, tokenizer);
+  const { architecture, weightNames, weightFiles: files } = directory;
+  const encoder = await runJob(() => native().loadEncoder({ files, architecture, weightNames, ...place }), signal);
+  return { name, directory, settings, tokenizer, encoder };
+}
+
+function settleDevice(
+  wanted: Device | 'auto',
+  precision: 'fp32' | 'bf16' | undefined,
+): { device: Device; precision: 'fp32' | 'bf16' } {
+  if (!/^(auto|cpu|cuda(:\d+)?)$/.test(wanted)) {
+    throw new InvalidArgumentError('device', "'auto', 'cpu', 'cuda' or 'cuda:N'", wanted);
+  }
+  if (precision !== undefined && precision !== 'fp32' && precision !== 'bf16') {
+    throw new InvalidArgumentError('precision', "'fp32' or 'bf16'", precision);
+  }
+  const { cuda } = native().environment();
+  const device = wanted === 'auto' ? (cuda ? 'cuda' : 'cpu') : wanted;
+  if (device !== 'cpu' && !cuda) {
+    throw new ListwiseError(
+      'UNSUPPORTED',
+      `Device '${device}' was asked for, but this libtorch finds no CUDA device. Use 'cpu', or point LIBTORCH at a ` +
+        'CUDA build on a machine that has one.',
+    );
+  }
+  if (device === 'cpu' && precision === 'bf16') {
+    throw new InvalidArgumentError('precision', "'fp32' on the CPU", precision);
+  }
+  return { device, precision: precision ?? (device === 'cpu' ? 'fp32' : 'bf16') };
+}

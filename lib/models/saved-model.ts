@@ -1,0 +1,183 @@
+import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { InvalidArgumentError, ModelError } from '../errors.js';
+import { runJob } from '../native.js';
+import { readConfig, readConfigObject } from './config-file.js';
+import type { EmbeddingModel } from './model.js';
+
+export interface SaveOptions {
+  /** What the card (README.md) says about the weights, in Markdown. */
+  card: string;
+  signal?: AbortSignal;
+}
+
+/** Files of a base directory that do not belong to a model with other weights, or are made anew. */
+const LEFT_OUT =
+  /^(README\.md|LICENSE.*|\.git.*|\.cache|\.locks|.*\.(safetensors|safetensors\.index\.json|bin|bin\.index\.json|pt|pth|ckpt|h5|msgpack|ot|onnx|onnx_data|gguf|ggml|tflite|mlmodel|mlpackage|pickle|pkl|npz)|onnx|openvino|coreml)$/i;
+
+/**
+ * Saves a model in sentence-transformers' layout: the base directory's files with this model's weights, pooling,
+ * prompts and a Normalize module where embeddings have unit length. The directory is whole or as it was before.
+ * @param target a new or empty directory, or an earlier model, which is replaced
+ * @throws InvalidArgumentError if `target` holds something else
+ */
+export async function saveModel(model: EmbeddingModel, target: string, options: SaveOptions): Promise<void> {
+  const place = resolve(target);
+  await refuseForeign(place);
+  const beside = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
+  await rm(beside, { recursive: true, force: true });
+  try {
+    await copyBase(model.directory.directory, beside);
+    await writeModules(model, beside);
+    await writePrompts(model, beside);
+    await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
+    await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
+    await writeWeights(model, beside, options.signal);
+    await replaceDirectory(beside, place);
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Replaces the weights, and only these, of a directory that saveModel wrote from the same model. */
+export async function saveWeights(model: EmbeddingModel, target: string, signal?: AbortSignal): Promise<void> {
+  await writeWeights(model, resolve(target), signal);
+}
+
+async function writeWeights(model: EmbeddingModel, directory: string, signal?: AbortSignal): Promise<void> {
+  const file = join(directory, model.directory.transformerPath, 'model.safetensors');
+  const beside = `${file}.${process.pid}.tmp`;
+  try {
+    await runJob(() => model.encoder.save({ file: beside }), signal);
+    await rename(beside, file);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
+}
+
+async function refuseForeign(target: string): Promise<void> {
+  const names = await readdir(target).catch((error: NodeJS.ErrnoException): string[] => {
+    if (error.code === 'ENOENT') return [];
+    throw new ModelError(`A model cannot be saved in ${target}: ${error.message}.`, { cause: error });
+  });
+  if (names.length === 0 || names.includes('modules.json') || names.includes('config.json')) return;
+  throw new InvalidArgumentError(
+    'directory',
+    'a new or empty directory, or one that holds a model to replace,',
+    target,
+    `it holds ${names.slice(0, 3).join(', ')}`,
+  );
+}
+
+async function copyBase(from: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    if (LEFT_OUT.test(entry.name)) continue;
+    const [source, copy] = [join(from, entry.name), join(to, entry.name)];
+    // The Hub's cache holds links to files; copyFile follows them.
+    if (entry.isDirectory()) await copyBase(source, copy);
+    else await copyFile(source, copy);
+  }
+}
+
+async function writeModules(model: EmbeddingModel, directory: string): Promise<void> {
+  const { layout, pooling, normalize, transformerPath } = model.directory;
+  const { settings } = model;
+  if (layout === 'sentence-transformers' && pooling === settings.pooling && normalize === settings.normalize) return;
+  const modules = [
+    ['Transformer', transformerPath],
+    ['Pooling', '1_Pooling'],
+    ...(settings.normalize ? [['Normalize', '2_Normalize']] : []),
+  ];
+  const entries = modules.map(([kind, path], idx) => ({
+    idx,
+    name: String(idx),
+    path,
+    type: `sentence_transformers.models.${kind}`,
+  }));
+  await writeJson(join(directory, 'modules.json'), entries);
+  await mkdir(join(directory, '1_Pooling'), { recursive: true });
+  // The older flags: every version of sentence-transformers reads them.
+  await writeJson(join(directory, '1_Pooling', 'config.json'), {
+    word_embedding_dimension: model.directory.architecture.hiddenSize,
+    pooling_mode_cls_token: settings.pooling === 'first-token',
+    pooling_mode_mean_tokens: settings.pooling === 'mean',
+    pooling_mode_max_tokens: false,
+    pooling_mode_mean_sqrt_len_tokens: false,
+  });
+  if (layout === 'plain') {
+    await writeJson(join(directory, 'sentence_bert_config.json'), {
+      max_seq_length: model.directory.maxLength,
+      do_lower_case: false,
+    });
+  }
+}
+
+/** The prefixes that the weights were made with, under the names that encode_query and encode_document look for. */
+async function writePrompts(model: EmbeddingModel, directory: string): Promise<void> {
+  const file = join(directory, 'config_sentence_transformers.json');
+  const config = (await readConfigObject(file)) ?? {};
+  const { passage: _, corpus: __, ...prompts } = (config['prompts'] ?? {}) as Record<string, string>;
+  const { queryPrefix: query, passagePrefix: document } = model.settings;
+  await writeJson(file, {
+    default_prompt_name: null,
+    similarity_fn_name: 'cosine',
+    ...config,
+    prompts: { ...prompts, query, document },
+  });
+}
+
+/** Weights are saved as fp32, so config.json must not announce halves, to which Python would round them. */
+async function settleNumberType(file: string): Promise<void> {
+  const config = (await readConfig(file)) as Record<string, unknown>;
+  const named = ['dtype', 'torch_dtype'].filter((field) => field in config);
+  if (named.every((field) => config[field] === 'float32')) return;
+  await writeJson(file, { ...config, ...Object.fromEntries(named.map((field) => [field, 'float32'])) });
+}
+
+function modelCard(model: EmbeddingModel, text: string): string {
+  const isHubName = /^[\w.-]+\/[\w.-]+$/.test(model.name) && resolve(model.name) !== resolve(model.directory.directory);
+  const { queryPrefix, passagePrefix } = model.settings;
+  const prefixes = [
+    queryPrefix && `Queries are encoded with \`${queryPrefix}\` before them (\`encode_query\` does it).`,
+    passagePrefix && `Passages are encoded with \`${passagePrefix}\` before them (\`encode_document\` does it).`,
+  ].filter(Boolean);
+  return [
+    '---',
+    'library_name: sentence-transformers',
+    'pipeline_tag: sentence-similarity',
+    ...(isHubName ? [`base_model: ${model.name}`] : []),
+    'tags: [sentence-transformers, sentence-similarity, feature-extraction, listwise]',
+    '---',
+    '',
+    text.trim(),
+    ...(prefixes.length > 0 ? ['', ...prefixes] : []),
+    '',
+  ].join('\n');
+}
+
+async function writeJson(file: string, value: unknown): Promise<void> {
+  await writeFile(file, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Puts a directory in another's place. Between the two renames neither is there under the name, but both are whole. */
+async function replaceDirectory(from: string, to: string): Promise<void> {
+  const old = join(dirname(to), `.${basename(to)}.${process.pid}.old`);
+  await rm(old, { recursive: true, force: true });
+  const hadOld = await rename(to, old).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
+  );
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (hadOld) await rename(old, to);
+    throw error;
+  }
+  await rm(old, { recursive: true, force: true });
+}

@@ -1,0 +1,56 @@
+import { InvalidArgumentError } from '../errors.js';
+import type { Pooling } from '../native.js';
+import type { ModelDirectory } from './directory.js';
+import { recipeFor } from './recipes.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** How texts become embeddings, settled from the caller's wishes, the model's directory and known models' recipes. */
+export interface ModelSettings {
+  pooling: Pooling;
+  /** Whether embeddings get unit length. */
+  normalize: boolean;
+  queryPrefix: string;
+  passagePrefix: string;
+  /** Longest passage and query in tokens, special tokens included. */
+  maxLength: number;
+  queryMaxLength: number;
+}
+
+const POOLINGS: readonly string[] = ['mean', 'first-token'] satisfies Pooling[];
+
+/**
+ * Settles each setting: what the caller asks for, else what the directory says, else the recipe of a model known by
+ * name, else sentence-transformers' own default (mean pooling, no prefix). Unit length is the default whatever
+ * modules.json says, since scores here are inner products.
+ * @param name the model's name as the caller gave it
+ */
+export function settleSettings(
+  name: string,
+  directory: ModelDirectory,
+  wishes: Partial<ModelSettings> = {},
+): ModelSettings {
+  const recipe = recipeFor(name);
+  return {
+    pooling: wishes.pooling ?? directory.pooling ?? recipe?.pooling ?? 'mean',
+    normalize: wishes.normalize ?? true,
+    queryPrefix: wishes.queryPrefix ?? directory.prompts.query ?? recipe?.queryPrefix ?? '',
+    passagePrefix: wishes.passagePrefix ?? directory.prompts.passage ?? recipe?.passagePrefix ?? '',
+    maxLength: wishes.maxLength ?? directory.maxLength,
+    queryMaxLength: wishes.queryMaxLength ?? wishes.maxLength ?? directory.queryMaxLength,
+  };
+}
+
+/** @throws InvalidArgumentError naming the first setting with a value that cannot be */
+export function checkSettings(settings: ModelSettings, tokenizer: Tokenizer): void {
+  if (!POOLINGS.includes(settings.pooling)) {
+    throw new InvalidArgumentError('pooling', POOLINGS.map((one) => `'${one}'`).join(' or '), settings.pooling);
+  }
+  if (typeof settings.normalize !== 'boolean') {
+    throw new InvalidArgumentError('normalize', 'true or false', settings.normalize);
+  }
+  for (const field of ['queryPrefix', 'passagePrefix'] as const) {
+    if (typeof settings[field] !== 'string') throw new InvalidArgumentError(field, 'a string', settings[field]);
+  }
+  tokenizer.checkMaxLength(settings.maxLength);
+  tokenizer.checkMaxLength(settings.queryMaxLength, 'queryMaxLength');
+}

@@ -37,7 +37,8 @@ export async function fetchFiles(files: ListFileEntry[], download: Download): Pr
     const blob = join(repository.folder, 'blobs', blobName(file));
     const before = done;
     if (!(await exists(blob))) await fetchBlob(file, blob, { ...download, report });
-    report(before + file.size - done);
+    // What an earlier run had of the file already, or the whole of it.
+    if (before + file.size > done) report(before + file.size - done);
     await link(blob, safeJoin(join(repository.folder, 'snapshots', commit), file.path));
   }
 }

@@ -37,7 +37,7 @@ export function explainHubError(
   if (error instanceof HubApiError) return refused(error, repository, answer);
   const { endpoint, name, folder } = repository;
   return new NotFoundError(
-    `${endpoint} cannot be reached for ${name}: ${reasonOf(error)}. There is no complete copy in ${folder}. Check the ` +
+    `Could not get ${name} from ${endpoint}: ${reasonOf(error)}. There is no complete copy in ${folder}. Check the ` +
       'network, HF_ENDPOINT and proxies, or give the directory of a model instead of its name.',
     { cause: error },
   );

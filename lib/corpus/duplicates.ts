@@ -42,6 +42,7 @@ export async function findDuplicates(
   passages: Iterable<Passage> | AsyncIterable<Passage>,
   { minCharacters = 10, duplicateWindow = 9, signal, onProgress }: DuplicateOptions = {},
 ): Promise<DroppedPassage[]> {
+  signal?.throwIfAborted();
   const breathe = breather(signal);
   const ids: string[] = [];
   const texts: string[] = [];

@@ -153,12 +153,14 @@ class ListReader {
   }
 }
 
+const NOT_FINITE = /Unexpected token '?N\b.*NaN|Unexpected token '?I\b.*Infinity|No number after minus sign/s;
+
 /** JSON cannot hold NaN or infinities, but Python's json module writes them: says so beside the parser's words. */
 async function* explainNaN(lines: AsyncIterable<JsonLine>): AsyncGenerator<JsonLine> {
   try {
     yield* lines;
   } catch (error) {
-    if (!(error instanceof DataError) || !/\b(NaN|Infinity)\b/.test(error.message)) throw error;
+    if (!(error instanceof DataError) || !NOT_FINITE.test(error.message)) throw error;
     const { file, line } = error;
     const problem = 'A score is NaN or infinite, which JSON cannot hold; every score must be a finite number.';
     throw new DataError({ file, line }, problem, { cause: error });

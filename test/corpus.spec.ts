@@ -1,0 +1,193 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { compareCodePoints, stableOrder } from '../lib/corpus/code-point-order.js';
+import { loadCorpus, requirePassages, sampleIds } from '../lib/corpus/corpus.js';
+import { comparisonText, findDuplicates } from '../lib/corpus/duplicates.js';
+import { passageText } from '../lib/corpus/passage.js';
+import { Random } from '../lib/random.js';
+import type { Passage } from '../lib/types.js';
+import { rejection } from './rejection.js';
+
+const passage = (id: string, text: string, title = ''): Passage => ({ id, title, text });
+
+describe('passageText', () => {
+  it('joins title and text with a space, and takes either alone where the other is empty', () => {
+    expect(passageText({ title: 'Wings', text: 'Lift.' })).to.equal('Wings Lift.');
+    expect(passageText({ title: '', text: 'Lift.' })).to.equal('Lift.');
+    expect(passageText({ title: 'Wings', text: '' })).to.equal('Wings');
+    expect(passageText({ title: '', text: '' })).to.equal('');
+  });
+
+  it('turns each newline and tab to a space and trims', () => {
+    expect(passageText({ title: '', text: '\n a\tb\r\nc\n\n' })).to.equal('a b  c');
+  });
+
+  it('cuts to 2,048 characters, counted as code points, after trimming', () => {
+    expect(passageText({ title: '', text: `  ${'x'.repeat(3000)}` })).to.equal('x'.repeat(2048));
+    const text = passageText({ title: '', text: `${'x'.repeat(2046)}😀😀😀` });
+    expect(text).to.equal(`${'x'.repeat(2046)}😀😀`);
+    expect(text.isWellFormed?.() ?? true).to.equal(true);
+  });
+
+  it('leaves 2,048 characters whole where each takes two code units', () => {
+    const text = '😀'.repeat(2048);
+    expect(passageText({ title: '', text })).to.equal(text);
+    expect(passageText({ title: '', text: `${text}!` })).to.equal(text);
+  });
+});
+
+describe('comparisonText', () => {
+  it('folds case, widths, ligatures and accents, and drops digits and punctuation', () => {
+    expect(comparisonText('Éﬁné, １２3 (x_1)!')).to.equal('efine x_');
+  });
+
+  it('squeezes white space, also where punctuation stood between', () => {
+    expect(comparisonText('a - b\n\t\u00a0c')).to.equal('a b c');
+  });
+
+  it('keeps letters of every script', () => {
+    expect(comparisonText('Ж漢字 ½ Ⅳ')).to.equal('ж漢字 iv');
+  });
+});
+
+describe('compareCodePoints', () => {
+  it('orders as Python and UTF-8 do, not by UTF-16 code units', () => {
+    const texts = ['😀', '\uffee', 'z', '\ue000', '\u{10ffff}', ''];
+    const sorted = [...texts].sort(compareCodePoints);
+    const byBytes = [...texts].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    expect(sorted).to.deep.equal(byBytes);
+    expect([...texts].sort()).to.not.deep.equal(byBytes);
+  });
+});
+
+describe('stableOrder', () => {
+  it('equals a stable sort over several merged runs', async () => {
+    const random = new Random(3);
+    const keys = Array.from({ length: 10_000 }, () => `k${random.integer(700)}`);
+    const expected = keys.map((_, i) => i).sort((a, b) => (keys[a]! < keys[b]! ? -1 : keys[a]! > keys[b]! ? 1 : a - b));
+    expect(Array.from(await stableOrder(keys))).to.deep.equal(expected);
+  });
+});
+
+describe('findDuplicates', () => {
+  it('drops passages that are too short after folding, counted in characters', async () => {
+    const dropped = await findDuplicates([
+      passage('nine', 'abcdefghi 123456'.replace(' ', '')),
+      passage('ten', 'jklmnopqrs'),
+      passage('astral', '𝒳'.repeat(9)),
+      passage('cjk', '𠀀'.repeat(9)),
+    ]);
+    expect(dropped.map(({ id, reason }) => [id, reason])).to.deep.equal([
+      ['nine', 'too short'],
+      ['astral', 'too short'],
+      ['cjk', 'too short'],
+    ]);
+  });
+
+  it('keeps the last of equal texts and says which passage each was dropped for', async () => {
+    const dropped = await findDuplicates([
+      passage('a', 'The same words, here!'),
+      passage('b', 'something else altogether'),
+      passage('c', 'the SAME words here'),
+      passage('d', 'The same words here.'),
+    ]);
+    expect(dropped).to.deep.equal([
+      { id: 'a', reason: 'contained', of: 'c' },
+      { id: 'c', reason: 'contained', of: 'd' },
+    ]);
+  });
+
+  it('finds a beginning in the first order and an ending in the order of the reversed texts', async () => {
+    const dropped = await findDuplicates([
+      passage('whole', 'alpha beta gamma delta epsilon'),
+      passage('beginning', 'alpha beta gamma'),
+      passage('ending', 'gamma delta epsilon'),
+    ]);
+    expect(dropped).to.deep.equal([
+      { id: 'beginning', reason: 'contained', of: 'whole' },
+      { id: 'ending', reason: 'contained', of: 'whole' },
+    ]);
+  });
+
+  it('looks at the next 9 passages and no further', async () => {
+    const far = (count: number) => [
+      passage('part', 'wordy part'),
+      ...Array.from({ length: count }, (_, i) => passage(`x${i}`, `wordz ${'abcdefghij'[i]} and on u`)),
+      passage('whole', 'xx wordy part yy'),
+    ];
+    // The others stand between the two in both orders.
+    expect((await findDuplicates(far(8))).map(({ id }) => id)).to.deep.equal(['part']);
+    expect(await findDuplicates(far(9))).to.deep.equal([]);
+    expect((await findDuplicates(far(9), { duplicateWindow: 10 })).map(({ id }) => id)).to.deep.equal(['part']);
+  });
+
+  it('compares texts without their titles', async () => {
+    const dropped = await findDuplicates([passage('a', 'one and the same', 'First'), passage('b', 'one and the same', 'Second')]);
+    expect(dropped.map(({ id }) => id)).to.deep.equal(['a']);
+  });
+
+  it('stops when aborted', async () => {
+    const error = await rejection(findDuplicates([passage('a', 'x')], { signal: AbortSignal.abort(new Error('enough')) }));
+    expect(error.message).to.equal('enough');
+  });
+});
+
+describe('loadCorpus', () => {
+  it('gives passages by row and by id', async () => {
+    const corpus = await loadCorpus([passage('7', 'seven'), passage('8', 'eight', 'Eight')]);
+    expect(corpus.size).to.equal(2);
+    expect(corpus.row('8')).to.equal(1);
+    expect(corpus.at(0).text).to.equal('seven');
+    expect(corpus.get('8')?.title).to.equal('Eight');
+    expect(corpus.get('9')).to.equal(undefined);
+    expect([...corpus.ids()]).to.deep.equal(['7', '8']);
+    expect([...corpus].map(({ id }) => id)).to.deep.equal(['7', '8']);
+    expect(await loadCorpus(corpus)).to.equal(corpus);
+  });
+
+  it('reads a corpus.jsonl', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'corpus.jsonl');
+    await writeFile(file, '{"_id": "1", "title": "T", "text": "x"}\n{"_id": "2", "text": "y"}\n');
+    const corpus = await loadCorpus(file);
+    expect([...corpus]).to.deep.equal([passage('1', 'x', 'T'), passage('2', 'y')]);
+  });
+
+  it('names the passage that is wrong', async () => {
+    expect((await rejection(loadCorpus([passage('a', 'x'), passage('a', 'y')]))).message).to.equal(
+      'Expected an id that no other passage has (passage 0 has it) for corpus passage 1 but received "a"; ' +
+        'give each passage its own id.',
+    );
+    expect((await rejection(loadCorpus([{ id: 'a', title: '', text: 3 } as unknown as Passage]))).message).to.equal(
+      "Expected a string for corpus passage 0's text but received 3.",
+    );
+    expect((await rejection(loadCorpus([]))).message).to.equal('Expected at least one passage for corpus but received "none".');
+  });
+});
+
+describe('requirePassages', () => {
+  it('refuses ids that the corpus does not have', async () => {
+    const corpus = await loadCorpus([passage('a', 'x')]);
+    expect([...requirePassages(corpus, ['a', 'a'], 'exclude')]).to.deep.equal(['a']);
+    expect(() => requirePassages(corpus, ['a', 'b', 'c', 'd', 'e'], 'exclude')).to.throw(
+      'exclude names passages that are not in the corpus: "b", "c", "d" and 1 more; check that the ids are those of this corpus.',
+    );
+  });
+});
+
+describe('sampleIds', () => {
+  const ids = Array.from({ length: 50 }, (_, i) => `p${i}`);
+
+  it('is the same for a seed whatever the order, and another for another seed', async () => {
+    const sample = await sampleIds(ids, 10, 1);
+    expect(sample).to.have.length(10);
+    expect(new Set(sample).size).to.equal(10);
+    expect(await sampleIds([...ids].reverse(), 10, 1)).to.deep.equal(sample);
+    expect(await sampleIds(ids, 10, 2)).to.not.deep.equal(sample);
+  });
+
+  it('is everything where there are no more than asked for', async () => {
+    expect(await sampleIds(['b', 'a', 'b'], 5, 1)).to.deep.equal(['a', 'b']);
+  });
+});

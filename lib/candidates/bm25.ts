@@ -60,6 +60,7 @@ export class Bm25Index {
   /** Indexes the passages' texts as a model reads them. @throws InvalidArgumentError for a parameter out of range */
   static async build(corpus: Corpus, options: Bm25Options & LongWork = {}): Promise<Bm25Index> {
     const { bm25Analysis = 'english', maxCharacters, signal, onProgress } = options;
+    signal?.throwIfAborted();
     const index = new MiniSearch<Entry>({
       fields: ['text'],
       // MiniSearch takes the number of distinct tokens as a text's length, BM25 the number of all. With its place

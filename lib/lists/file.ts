@@ -94,7 +94,7 @@ class ListReader {
     if (givenId === undefined && text === undefined) {
       throw new DataError({ ...place, field }, 'Expected an "id" or a "text" but there is neither.');
     }
-    const id = Number.isSafeInteger(givenId) ? String(givenId) : (givenId ?? textId(text!));
+    const id = Number.isSafeInteger(givenId) ? String(givenId) : givenId === undefined ? textId(text!) : givenId;
     if (typeof id !== 'string' || id === '') return fail('id', 'a string that is not empty, or a whole number', givenId);
     if (text === undefined) this.#checkKnown(id, { ...place, field });
     else this.#checkText(id, text, { ...place, field });

@@ -32,16 +32,16 @@ async function fetchLibtorch(store) {
   say(`No libtorch from ${OLDEST_LIBTORCH} on was found, so listwise makes a copy of its own:`);
   for (const line of skipped) say(`  looked for ${line}`);
   say(`  what:  torch ${OWN_LIBTORCH} from the Python package index, by pip`);
-  say(`  size:  about 0.2 GB for a CPU build, 1 GB for a CUDA build and 3 GB with CUDA's libraries; pip says which`);
+  say('  size:  0.2 GB for a CPU build, 1.9 GB for a CUDA build with its libraries; pip says which it is');
   say(`  where: ${join(store, OWN_LIBTORCH)}`);
   const target = join(store, `.partial-${process.pid}`);
   rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
   try {
-    await install(target, [`torch==${OWN_LIBTORCH}`]);
+    await install(target, ['--no-deps', `torch==${OWN_LIBTORCH}`]);
     const cudaPackages = cudaRequirements(target);
     if (cudaPackages.length) {
-      say(`This is a CUDA build, so its ${cudaPackages.length} packages of CUDA libraries follow.`);
+      say(`This is a CUDA build, so CUDA's libraries follow: ${cudaPackages.join(', ')}`);
       await install(target, cudaPackages);
     }
     const home = join(store, OWN_LIBTORCH);
@@ -65,9 +65,9 @@ function accept(home) {
   return looked.libtorch;
 }
 
-/** @param {string} target @param {string[]} requirements */
+/** @param {string} target @param {string[]} requirements and options of pip */
 async function install(target, requirements) {
-  const args = ['-m', 'pip', 'install', '--no-deps', '--target', target, ...requirements];
+  const args = ['-m', 'pip', 'install', '--target', target, ...requirements];
   const { ok, reason } = await runCommand(pythonProgram(), args);
   if (ok) return;
   throw new SetupError(`\`${pythonProgram()} ${args.join(' ')}\` did not succeed: ${reason}.`, {
@@ -98,8 +98,8 @@ function checkPython(skipped) {
 
 /**
  * The packages of CUDA libraries that a torch wheel asks for. `--no-deps` leaves them out, and without them a CUDA
- * build cannot be loaded. Read from the wheel's own metadata: lines such as
- * `Requires-Dist: nvidia-cublas-cu12==12.8.4.1; platform_system == "Linux"`.
+ * build cannot be loaded. Read from the wheel's own metadata, from lines such as
+ * `Requires-Dist: nvidia-nccl-cu13==2.29.7; platform_system == "Linux"`.
  * @param {string} target
  * @returns {string[]} pip requirements
  */
@@ -107,7 +107,7 @@ export function cudaRequirements(target) {
   const info = existsSync(target) && readdirSync(target).find((name) => /^torch-.*\.dist-info$/.test(name));
   if (!info) return [];
   const metadata = readFileSync(join(target, info, 'METADATA'), 'utf8');
-  return [...metadata.matchAll(/^Requires-Dist:\s*((?:nvidia-|cuda-)[^;\n]*?)\s*(?:;([^\n]*))?$/gm)]
-    .filter(([, , marker]) => !marker?.includes('extra'))
-    .map(([, requirement, marker]) => (marker ? `${requirement}; ${marker.trim()}` : String(requirement)));
+  return [...metadata.matchAll(/^Requires-Dist:\s*((?:nvidia-|cuda-toolkit\b).*\S)\s*$/gm)]
+    .map(([, requirement]) => String(requirement))
+    .filter((requirement) => !/;.*\bextra\b/.test(requirement));
 }

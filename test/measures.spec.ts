@@ -11,7 +11,10 @@ const qrelsOf = (grades: Record<string, Record<string, number>>): Qrels =>
   new Map(Object.entries(grades).map(([query, judged]) => [query, new Map(Object.entries(judged))]));
 const runOf = (scores: Record<string, Record<string, number>>): Run =>
   new Map(
-    Object.entries(scores).map(([query, scored]) => [query, Object.entries(scored).map(([id, score]) => ({ id, score }))]),
+    Object.entries(scores).map(([query, scored]) => [
+      query,
+      Object.entries(scored).map(([id, score]) => ({ id, score })),
+    ]),
   );
 
 async function rejection(promise: Promise<unknown>): Promise<Error> {
@@ -85,15 +88,23 @@ describe('evaluateRun', () => {
     const nan = await rejection(evaluateRun(judged, runOf({ q: { a: Number.NaN } })));
     expect(nan).to.be.instanceOf(InvalidArgumentError);
     expect(nan.message).to.equal('Expected a number as score for run (query "q", passage "a") but received NaN.');
-    const twice: Run = new Map([['q', [{ id: 'a', score: 2 }, { id: 'a', score: 1 }]]]);
-    expect((await rejection(evaluateRun(judged, twice))).message).to.contain('Expected each passage once for run (query "q") but received "a"');
+    const twice: Run = new Map([
+      [
+        'q',
+        [
+          { id: 'a', score: 2 },
+          { id: 'a', score: 1 },
+        ],
+      ],
+    ]);
+    expect((await rejection(evaluateRun(judged, twice))).message).to.contain(
+      'Expected each passage once for run (query "q") but received "a"',
+    );
   });
 
   it('refuses grades that are no whole numbers, and no judgements at all', async () => {
     const half = await rejection(evaluateRun(qrelsOf({ q: { a: 0.5 } }), new Map()));
-    expect(half.message).to.equal(
-      'Expected a whole number for qrels (query "q", passage "a") but received 0.5.',
-    );
+    expect(half.message).to.equal('Expected a whole number for qrels (query "q", passage "a") but received 0.5.');
     expect((await rejection(evaluateRun(new Map(), new Map()))).message).to.contain('at least one query');
   });
 
@@ -102,7 +113,10 @@ describe('evaluateRun', () => {
     const large: Run = new Map();
     const judged: Qrels = new Map();
     for (let q = 0; q < 600; q++) {
-      large.set(`q${q}`, ids.map((id, i) => ({ id, score: (i * 7919 + q) % 1000 })));
+      large.set(
+        `q${q}`,
+        ids.map((id, i) => ({ id, score: (i * 7919 + q) % 1000 })),
+      );
       judged.set(`q${q}`, new Map([['D5', 1]]));
     }
     let turns = 0;
@@ -119,7 +133,15 @@ describe('evaluateRun', () => {
 
 describe('parseMeasure', () => {
   it('gives the name ir_measures uses', () => {
-    const names = ['recall@100', 'MRR@10', 'map', 'ndcg@10', 'Precision@5', 'AP( rel = 2 )@7', 'P(judged_only=true,rel=2)@3'];
+    const names = [
+      'recall@100',
+      'MRR@10',
+      'map',
+      'ndcg@10',
+      'Precision@5',
+      'AP( rel = 2 )@7',
+      'P(judged_only=true,rel=2)@3',
+    ];
     expect(names.map((name) => parseMeasure(name).name)).to.deep.equal([
       'R@100',
       'RR@10',

@@ -72,7 +72,9 @@ describe('randomizationTest', () => {
 
   it('gives the same p for the same seed, another for another, and never 0', async () => {
     const { differences } = scipy.pairs.at(-2) as Pair;
-    expect(await randomizationTest(differences, { seed: 3 })).to.equal(await randomizationTest(differences, { seed: 3 }));
+    expect(await randomizationTest(differences, { seed: 3 })).to.equal(
+      await randomizationTest(differences, { seed: 3 }),
+    );
     expect(await randomizationTest(differences, { seed: 4 })).to.not.equal(
       await randomizationTest(differences, { seed: 3 }),
     );

@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import type { Qrels, Run, ScoredPassage } from '../types.js';
-import { parseMeasure, type Measure, type MeasureOptions } from './measure-names.js';
-import { idealGrades, sortPassages, UNJUDGED, type GradedRanking, type TieBreaking } from './ranking.js';
+import { type Measure, type MeasureOptions, parseMeasure } from './measure-names.js';
+import { type GradedRanking, idealGrades, sortPassages, type TieBreaking, UNJUDGED } from './ranking.js';
 
 /** What listwise reports where nothing else is asked for. */
 export const DEFAULT_MEASURES: readonly string[] = ['nDCG@10', 'R@100', 'RR@10', 'AP', 'P@10'];
@@ -91,7 +91,10 @@ class Rankings {
   #view(ties: TieBreaking, judgedOnly: boolean): GradedRanking {
     const key = `${ties} ${judgedOnly}`;
     let view = this.#views.get(key);
-    if (!view) this.#views.set(key, (view = this.#grade(ties, judgedOnly)));
+    if (!view) {
+      view = this.#grade(ties, judgedOnly);
+      this.#views.set(key, view);
+    }
     return view;
   }
 

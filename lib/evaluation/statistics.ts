@@ -42,11 +42,8 @@ export async function pairedBootstrap(
   differences: ArrayLike<number>,
   options: BootstrapOptions = {},
 ): Promise<Interval> {
-  const { confidence = 0.95, seed = 1, signal } = options;
-  const resamples = checkResamples(options.resamples);
-  if (!(confidence > 0 && confidence < 1)) {
-    throw new InvalidArgumentError('confidence', 'a number between 0 and 1', confidence);
-  }
+  const { resamples = 10_000, confidence = 0.95, seed = 1, signal } = options;
+  checkResampling(options);
   const values = checked(differences);
   const random = Random.for(seed, 'bootstrap');
   const means = new Float64Array(resamples);
@@ -83,8 +80,8 @@ export async function randomizationTest(
   differences: ArrayLike<number>,
   options: ResamplingOptions = {},
 ): Promise<number> {
-  const { seed = 1, signal } = options;
-  const resamples = checkResamples(options.resamples);
+  const { resamples = 10_000, seed = 1, signal } = options;
+  checkResampling(options);
   const values = checked(differences).filter((difference) => difference !== 0);
   if (values.length === 0) return 1;
   const spread = values.reduce((sum, value) => sum + Math.abs(value), 0);
@@ -100,7 +97,11 @@ export async function randomizationTest(
   return (count + 1) / (resamples + 1);
 }
 
-async function exactShare(values: Float64Array, far: number, breathe: () => Promise<void> | undefined): Promise<number> {
+async function exactShare(
+  values: Float64Array,
+  far: number,
+  breathe: () => Promise<void> | undefined,
+): Promise<number> {
   const choices = 2 ** values.length;
   let count = 0;
   for (let signs = 0; signs < choices; signs++) {
@@ -172,9 +173,12 @@ function checked(values: ArrayLike<number>): Float64Array {
   return copy;
 }
 
-function checkResamples(resamples = 10_000): number {
+/** @throws InvalidArgumentError if an option is out of range */
+export function checkResampling({ resamples = 10_000, confidence = 0.95 }: BootstrapOptions): void {
   if (!Number.isSafeInteger(resamples) || resamples < 1) {
     throw new InvalidArgumentError('resamples', 'a whole number from 1', resamples);
   }
-  return resamples;
+  if (!(confidence > 0 && confidence < 1)) {
+    throw new InvalidArgumentError('confidence', 'a number between 0 and 1', confidence);
+  }
 }

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DataError, NotFoundError } from '../errors.js';
 import type { Passage, Qrels, Query } from '../types.js';
-import { optionalString, readJsonl, requireId, requireString, type JsonLine, type RecordPlace } from './jsonl.js';
+import { type JsonLine, optionalString, type RecordPlace, readJsonl, requireId, requireString } from './jsonl.js';
 import type { ReadOptions } from './lines.js';
 import { readQrelsFile } from './qrels.js';
 
@@ -120,7 +120,10 @@ async function explainMissingSplit(directory: string, split: string): Promise<st
     return `Expected a BEIR directory (corpus.jsonl, queries.jsonl, qrels/${split}.tsv) at ${directory} but there is none; check the path.`;
   }
   const names = await readdir(join(directory, 'qrels')).catch(() => []);
-  const splits = names.filter((name) => name.endsWith('.tsv')).map((name) => basename(name, '.tsv')).sort();
+  const splits = names
+    .filter((name) => name.endsWith('.tsv'))
+    .map((name) => basename(name, '.tsv'))
+    .sort();
   const there = splits.length > 0 ? `the splits there are: ${splits.join(', ')}` : 'it has no qrels/*.tsv at all';
   return `Expected the judgements of split "${split}" at ${join(directory, 'qrels', `${split}.tsv`)} but ${there}.`;
 }
@@ -156,6 +159,9 @@ class UniqueIds {
 
   checkSome(example: string): void {
     if (this.#lines.size > 0) return;
-    throw new DataError({ file: this.file }, `Expected one JSON object a line, such as ${example}, but the file is empty.`);
+    throw new DataError(
+      { file: this.file },
+      `Expected one JSON object a line, such as ${example}, but the file is empty.`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { DataError, describe } from '../errors.js';
-import { writeLines, type WriteOptions } from './atomic.js';
-import { readLines, type ReadOptions } from './lines.js';
+import { type WriteOptions, writeLines } from './atomic.js';
+import { type ReadOptions, readLines } from './lines.js';
 
 export type JsonRecord = Record<string, unknown>;
 
@@ -33,9 +33,13 @@ function parseRecord(text: string, place: RecordPlace): JsonRecord {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new DataError(place, `Expected one JSON object on the line but the parser says: ${(error as Error).message}.`, {
-      cause: error,
-    });
+    throw new DataError(
+      place,
+      `Expected one JSON object on the line but the parser says: ${(error as Error).message}.`,
+      {
+        cause: error,
+      },
+    );
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new DataError(place, `Expected a JSON object on the line but found ${describe(value)}.`);
@@ -94,7 +98,9 @@ function fail(record: JsonRecord, where: RecordPlace & { field: string }, expect
   if (where.field in record) {
     throw new DataError(where, `Expected ${expected} but found ${describe(record[where.field])}.`);
   }
-  const present = Object.keys(record).slice(0, 10).map((name) => `"${name}"`);
+  const present = Object.keys(record)
+    .slice(0, 10)
+    .map((name) => `"${name}"`);
   const found = present.length > 0 ? `the line has ${present.join(', ')}` : 'the object on the line is empty';
   throw new DataError(where, `Expected ${expected} but there is no such field; ${found}.`);
 }

@@ -1,7 +1,7 @@
 import { DataError, InvalidArgumentError } from '../errors.js';
 import type { Qrels } from '../types.js';
-import { writeLines, type WriteOptions } from './atomic.js';
-import { readLines, type ReadOptions } from './lines.js';
+import { type WriteOptions, writeLines } from './atomic.js';
+import { type ReadOptions, readLines } from './lines.js';
 import { requireColumn } from './trec.js';
 
 const WHOLE_NUMBER = /^[+-]?\d+$/;
@@ -72,13 +72,16 @@ interface Judgement {
 
 function addJudgement(qrels: Qrels, { query, passage, grade }: Judgement, place: { file: string; line: number }): void {
   if (query === '' || passage === '') {
-    throw new DataError(place, `Expected a query id and a passage id but the ${query === '' ? 'first' : 'second'} is empty.`);
+    throw new DataError(
+      place,
+      `Expected a query id and a passage id but the ${query === '' ? 'first' : 'second'} is empty.`,
+    );
   }
   if (!WHOLE_NUMBER.test(grade)) {
     throw new DataError(place, `Expected a whole number as the grade but found "${grade}".`);
   }
-  let judged = qrels.get(query);
-  if (!judged) qrels.set(query, (judged = new Map()));
+  const judged = qrels.get(query) ?? new Map<string, number>();
+  qrels.set(query, judged);
   const before = judged.get(passage);
   if (before !== undefined && before !== Number(grade)) {
     throw new DataError(

@@ -1,8 +1,8 @@
 import { DataError, InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import type { Run, ScoredPassage } from '../types.js';
-import { writeLines, type WriteOptions } from './atomic.js';
-import { readLines, type ReadOptions } from './lines.js';
+import { type WriteOptions, writeLines } from './atomic.js';
+import { type ReadOptions, readLines } from './lines.js';
 
 interface RunEntry extends ScoredPassage {
   rank: number;
@@ -91,10 +91,10 @@ function* runLines(run: Run, tag: string): Generator<string> {
     let last = Infinity;
     for (const [index, { id, score }] of ranking.entries()) {
       if (!Number.isFinite(score)) {
-        throw new InvalidArgumentError('run', `finite scores for query "${query}"`, score);
+        throw new InvalidArgumentError(`run (query "${query}", passage "${id}")`, 'a finite number as score', score);
       }
       if (score > last) {
-        throw new InvalidArgumentError('run', `passages best first for query "${query}"`, `${score} after ${last}`);
+        throw new InvalidArgumentError(`run (query "${query}")`, 'passages best first', `${score} after ${last}`);
       }
       last = score;
       yield `${query} Q0 ${requireColumn('run', id)} ${index + 1} ${score} ${tag}`;

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { evaluateRun } from '../../lib/evaluation/measures.js';
 import { parseMeasure } from '../../lib/evaluation/measure-names.js';
+import { evaluateRun } from '../../lib/evaluation/measures.js';
 import type { Qrels, Run } from '../../lib/types.js';
 
 interface Fixture {
@@ -17,9 +17,14 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const directory = resolve(root, process.env.PARITY ?? 'test/fixtures/parity');
 const fixture = JSON.parse(readFileSync(resolve(directory, 'metrics.json'), 'utf8')) as Fixture;
 
-const qrels: Qrels = new Map(Object.entries(fixture.qrels).map(([query, grades]) => [query, new Map(Object.entries(grades))]));
+const qrels: Qrels = new Map(
+  Object.entries(fixture.qrels).map(([query, grades]) => [query, new Map(Object.entries(grades))]),
+);
 const run: Run = new Map(
-  Object.entries(fixture.run).map(([query, scores]) => [query, Object.entries(scores).map(([id, score]) => ({ id, score }))]),
+  Object.entries(fixture.run).map(([query, scores]) => [
+    query,
+    Object.entries(scores).map(([id, score]) => ({ id, score })),
+  ]),
 );
 
 describe('parity: evaluateRun', () => {

@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'BUSY'
   | 'DISPOSED'
   | 'ABORTED'
+  | 'NOT_FINITE'
   | 'OUT_OF_MEMORY'
   | 'SETUP'
   | 'INTERNAL';

@@ -1,0 +1,82 @@
+import { breather } from '../event-loop.js';
+import type { EmbeddingModel } from '../models/model.js';
+import { gatherTexts, textCount } from '../models/packed-texts.js';
+import { type PackedTexts, runJob } from '../native.js';
+import { Random } from '../random.js';
+import type { LongWork } from '../types.js';
+import { type Batch, makeBatch } from './batches.js';
+import { type ListScores, type TemperatureMatch, matchTemperature, meanEntropy } from './temperature.js';
+import type { TrainingData } from './training-set.js';
+
+export interface MatchOptions extends LongWork {
+  studentTemperature: number;
+  /** Most lists to look at; a seeded sample where the set has more. */
+  lists: number;
+  seed: number;
+  tokenBudget: number;
+}
+
+/** Texts in one native call, so that progress and an abort are prompt. */
+const CALL_TEXTS = 128;
+
+/**
+ * Chooses the teacher's temperature for a model: the teacher's distributions over the training lists become, on
+ * average, as sharp as those that the model itself gives at the student's temperature.
+ */
+export async function matchTeacher(
+  model: EmbeddingModel,
+  data: TrainingData,
+  options: MatchOptions,
+): Promise<TemperatureMatch> {
+  const { studentTemperature, lists, seed, signal } = options;
+  const order = Int32Array.from({ length: data.train.size }, (_, place) => place);
+  const sample = order.length > lists ? Random.for(seed, 'temperature').shuffle(order).slice(0, lists) : order;
+  const batch = await makeBatch(data.train, data.passages, sample);
+  const student: ListScores = {
+    scores: await scoreLists(model, batch, options),
+    listLength: batch.listLength,
+  };
+  signal?.throwIfAborted();
+  return matchTemperature({ scores: batch.teacher, listLength: batch.listLength }, meanEntropy(student, studentTemperature));
+}
+
+/** Inner products of each query with its passages, both of unit length. */
+async function scoreLists(model: EmbeddingModel, batch: Batch, options: MatchOptions): Promise<Float64Array> {
+  const total = textCount(batch.queries) + textCount(batch.passages);
+  const report = (done: number) => options.onProgress?.({ stage: 'temperature', done, total, unit: 'texts' });
+  const queries = await encode(model, batch.queries, { ...options, report });
+  const passages = await encode(model, batch.passages, {
+    ...options,
+    report: (done) => report(textCount(batch.queries) + done),
+  });
+  const { dimension } = model.encoder;
+  const scores = new Float64Array(batch.rows.length);
+  const breathe = breather(options.signal);
+  for (let i = 0; i < scores.length; i++) {
+    const query = Math.floor(i / batch.listLength) * dimension;
+    const passage = batch.rows[i]! * dimension;
+    let sum = 0;
+    for (let k = 0; k < dimension; k++) sum += queries[query + k]! * passages[passage + k]!;
+    scores[i] = sum;
+    await breathe();
+  }
+  return scores;
+}
+
+async function encode(
+  model: EmbeddingModel,
+  texts: PackedTexts,
+  options: MatchOptions & { report: (done: number) => void },
+): Promise<Float32Array> {
+  const { pooling } = model.settings;
+  const { dimension } = model.encoder;
+  const { tokenBudget, signal, report } = options;
+  const embeddings = new Float32Array(textCount(texts) * dimension);
+  for (let start = 0; start < textCount(texts); start += CALL_TEXTS) {
+    const rows = Array.from({ length: Math.min(CALL_TEXTS, textCount(texts) - start) }, (_, i) => start + i);
+    const args = { ...gatherTexts(texts, rows), pooling, normalize: true, tokenBudget };
+    embeddings.set(await runJob(() => model.encoder.encode(args), signal), start * dimension);
+    report(start + rows.length);
+  }
+  return embeddings;
+}

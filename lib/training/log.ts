@@ -1,0 +1,56 @@
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Losses, StepResult } from '../native.js';
+
+/** A step, as log.jsonl has it. */
+export interface StepRecord extends StepResult {
+  kind: 'step';
+  /** Steps taken, this one included. */
+  step: number;
+  /** Counted from 1. */
+  epoch: number;
+  learningRate: number;
+  queries: number;
+  /** Queries × list length. */
+  slots: number;
+  /** Distinct passages that were encoded for them. */
+  uniquePassages: number;
+  /** Distinct passages over slots. */
+  uniqueShare: number;
+  tokensPerSecond: number;
+  seconds: number;
+}
+
+/** An evaluation on dev, as log.jsonl has it. */
+export interface EvaluationRecord extends Losses {
+  kind: 'evaluation';
+  /** Steps taken before it; 0 is the base model. */
+  step: number;
+  epoch: number;
+  /** Whether these weights are the best so far, and are now in model/. */
+  isBest: boolean;
+  seconds: number;
+}
+
+/** log.jsonl: a line for each step and each evaluation, written as they happen. */
+export class TrainingLog implements AsyncDisposable {
+  readonly #file: FileHandle;
+
+  private constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  /** Starts a new log; an earlier one of that name is emptied. */
+  static async create(file: string): Promise<TrainingLog> {
+    await mkdir(dirname(file), { recursive: true });
+    return new TrainingLog(await open(file, 'w'));
+  }
+
+  async write(record: object): Promise<void> {
+    await this.#file.write(`${JSON.stringify(record)}\n`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+}

@@ -1,0 +1,171 @@
+import { InvalidArgumentError } from '../errors.js';
+import type { LossOptions } from '../native.js';
+import type { ModelOptions } from '../models/model.js';
+import { rejectUnknownOptions } from '../option-names.js';
+import type { LongWork } from '../types.js';
+import type { Batching } from './batches.js';
+import type { StepRecord } from './log.js';
+import type { ListsSource, TrainingCorpus } from './training-set.js';
+
+/** What trainListwise takes. Only `model`, `lists` and `output` must be given, and `corpus` where lists name ids only. */
+export interface TrainingOptions
+  extends LongWork,
+    Partial<TrainingNumbers>,
+    Partial<Omit<LossOptions, 'teacherTemperature'>>,
+    Pick<ModelOptions, 'device' | 'precision' | 'pooling' | 'queryPrefix' | 'passagePrefix' | 'revision'> {
+  /** The model to start from: a directory in sentence-transformers' layout or a Hub name. */
+  model: string;
+  /** Lists to train on: a file, several, or an array. */
+  lists: ListsSource;
+  /** Lists to stop and to choose by; without them the run goes to its end and the last weights are kept. */
+  dev?: ListsSource;
+  /** Where passages without a text of their own are looked up: a BEIR directory or corpus.jsonl, a Map, an array. */
+  corpus?: TrainingCorpus;
+  /** Directory for log.jsonl, training.json and model/. What an earlier run left there is replaced. */
+  output: string;
+  /** Passages used of each list, from its front. Default all. */
+  listLength?: number;
+  /**
+   * Temperature of the teacher's softmax. 'match', the default, chooses it once, before training, so that the teacher's
+   * distributions are on average as sharp as the base model's.
+   */
+  teacherTemperature?: 'match' | number;
+  /** Steps of the warm-up. Default max(10, half an epoch's steps). */
+  warmupSteps?: number;
+  /** Stop after this many steps; the schedule ends there too. Default none: all epochs. */
+  maxSteps?: number;
+  /** Steps between evaluations on dev. Default an epoch's. */
+  evaluateEvery?: number;
+  /** Longest query and passage in tokens, special tokens included. Defaults 64 and 512, or the model's most if less. */
+  queryMaxLength?: number;
+  passageMaxLength?: number;
+  /** 'random' shuffles each epoch; 'clustered' puts lists that share passages into one batch. Default 'random'. */
+  batching?: Batching;
+  /** Called after each step with what log.jsonl gets. */
+  onStep?: (step: StepRecord) => void;
+}
+
+/** Options that are numbers with a default. */
+export interface TrainingNumbers {
+  /** Default 30. */
+  epochs: number;
+  /** Queries a step. Default 4,096. */
+  batchSize: number;
+  /** Highest learning rate. Default 2e-4. */
+  learningRate: number;
+  /** Share of the highest rate below which it does not fall after the warm-up. Default 0.1. */
+  minimumRateShare: number;
+  /** Default 0.01, on all parameters. */
+  weightDecay: number;
+  /** Longest gradient; longer ones are scaled to it. 0 leaves them. Default 1. */
+  clip: number;
+  /** Evaluations on dev without improvement after which to stop. Default 2. */
+  patience: number;
+  /** Of everything random. Default 1. */
+  seed: number;
+  /** Most tokens in one micro-batch; smaller needs less memory, and the gradient stays the same. Default 4,096. */
+  tokenBudget: number;
+  /**
+   * Bytes of activations that a step may keep from its forward pass; what is beyond is computed a second time, with the
+   * same gradient. Default half of the memory that is free, or 4 GiB on CUDA.
+   */
+  keepBytes: number;
+  /** Most lists that 'match' looks at. Default 256. */
+  temperatureLists: number;
+}
+
+/** Options with every default filled in; `teacherTemperature` may still be 'match'. */
+export type SettledOptions = TrainingOptions &
+  Omit<TrainingNumbers, 'keepBytes'> &
+  Omit<LossOptions, 'teacherTemperature'> & { teacherTemperature: 'match' | number; batching: Batching };
+
+const DEFAULTS = {
+  epochs: 30,
+  batchSize: 4096,
+  learningRate: 2e-4,
+  minimumRateShare: 0.1,
+  weightDecay: 0.01,
+  clip: 1,
+  patience: 2,
+  seed: 1,
+  tokenBudget: 4096,
+  temperatureLists: 256,
+  studentTemperature: 0.05,
+  teacherTemperature: 'match' as const,
+  contrastiveTemperature: 0.01,
+  contrastiveWeight: 0.1,
+  listwiseWeight: 1,
+  maskThreshold: 0.6,
+  batching: 'random' as const,
+};
+
+type NumberCheck = [expected: string, holds: (value: number) => boolean];
+
+const COUNT: NumberCheck = ['a whole number above 0', (value) => Number.isInteger(value) && value > 0];
+const COUNT_OR_NONE: NumberCheck = ['a whole number of at least 0', (value) => Number.isInteger(value) && value >= 0];
+const POSITIVE: NumberCheck = ['a number above 0', (value) => value > 0 && value < Number.POSITIVE_INFINITY];
+const NOT_NEGATIVE: NumberCheck = ['a number of at least 0', (value) => value >= 0 && value < Number.POSITIVE_INFINITY];
+const SHARE: NumberCheck = ['a number from 0 to 1', (value) => value >= 0 && value <= 1];
+
+const NUMBERS: Record<string, NumberCheck> = {
+  epochs: COUNT,
+  batchSize: COUNT,
+  listLength: ['a whole number of at least 2', (value) => Number.isInteger(value) && value >= 2],
+  learningRate: POSITIVE,
+  minimumRateShare: SHARE,
+  weightDecay: NOT_NEGATIVE,
+  clip: NOT_NEGATIVE,
+  queryMaxLength: COUNT,
+  passageMaxLength: COUNT,
+  patience: COUNT,
+  seed: ['a whole number', Number.isSafeInteger],
+  tokenBudget: COUNT,
+  keepBytes: COUNT_OR_NONE,
+  temperatureLists: COUNT,
+  studentTemperature: POSITIVE,
+  teacherTemperature: ["'match' or a number above 0", POSITIVE[1]],
+  contrastiveTemperature: POSITIVE,
+  contrastiveWeight: NOT_NEGATIVE,
+  listwiseWeight: NOT_NEGATIVE,
+  maskThreshold: NOT_NEGATIVE,
+  warmupSteps: COUNT_OR_NONE,
+  maxSteps: COUNT,
+  evaluateEvery: COUNT,
+};
+
+const OTHERS = [
+  ...['model', 'lists', 'dev', 'corpus', 'output', 'batching', 'onStep', 'signal', 'onProgress'],
+  ...['device', 'precision', 'pooling', 'queryPrefix', 'passagePrefix', 'revision'],
+] as const;
+
+/** The names of all options of trainListwise. */
+export const trainingOptionNames: readonly string[] = [...Object.keys(NUMBERS), ...OTHERS];
+
+/**
+ * Fills in defaults and checks values.
+ * @throws InvalidArgumentError naming the first option that is unknown or cannot be
+ */
+export function settleOptions(given: TrainingOptions): SettledOptions {
+  if (typeof given !== 'object' || given === null) {
+    throw new InvalidArgumentError('options', 'an object with model, lists and output', given);
+  }
+  rejectUnknownOptions(given, trainingOptionNames, 'trainListwise');
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const options = { ...DEFAULTS, ...(Object.fromEntries(set) as unknown as TrainingOptions) };
+  for (const name of ['model', 'output'] as const) {
+    const value = options[name];
+    if (typeof value !== 'string' || value === '') throw new InvalidArgumentError(name, 'a path that is not empty', value);
+  }
+  for (const [name, [expected, holds]] of Object.entries(NUMBERS)) {
+    const value = options[name as keyof TrainingOptions];
+    if (value === undefined || (name === 'teacherTemperature' && value === 'match')) continue;
+    if (typeof value !== 'number' || !holds(value)) throw new InvalidArgumentError(name, expected, value);
+  }
+  if (options.batching !== 'random' && options.batching !== 'clustered') {
+    throw new InvalidArgumentError('batching', "'random' or 'clustered'", options.batching);
+  }
+  if (options.contrastiveWeight === 0 && options.listwiseWeight === 0) {
+    throw new InvalidArgumentError('listwiseWeight', 'a number above 0 where contrastiveWeight is 0', 0);
+  }
+  return options;
+}

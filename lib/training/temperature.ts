@@ -1,0 +1,81 @@
+/** How a teacher's temperature was matched to a student. */
+export interface TemperatureMatch {
+  temperature: number;
+  /** Mean entropy of the student's distribution over its lists, in nats: the target. */
+  studentEntropy: number;
+  /** Mean entropy of the teacher's at the chosen temperature. */
+  teacherEntropy: number;
+  /** Lists looked at. */
+  lists: number;
+  /** Set where no temperature reaches the target and the nearest bound was taken. */
+  bound?: 'lowest' | 'highest';
+}
+
+/** Scores of lists: lists × listLength, row-major. */
+export interface ListScores {
+  scores: ArrayLike<number>;
+  listLength: number;
+}
+
+/** Temperatures tried, as multiples of the scores' range; beyond these the softmax is a step or flat. */
+const LOWEST = 0.01;
+const HIGHEST = 10;
+
+/** Mean over lists of the entropy of softmax(scores / temperature), in nats; between 0 and log(listLength). */
+export function meanEntropy({ scores, listLength }: ListScores, temperature: number): number {
+  const lists = scores.length / listLength;
+  let total = 0;
+  for (let i = 0; i < lists; i++) total += entropy(scores, i * listLength, listLength, temperature);
+  return total / lists;
+}
+
+/** With x = (score − highest) / temperature and Z = Σ e^x, entropy is log Z − Σ x e^x / Z. */
+function entropy(scores: ArrayLike<number>, start: number, length: number, temperature: number): number {
+  let highest = Number.NEGATIVE_INFINITY;
+  for (let j = start; j < start + length; j++) highest = Math.max(highest, scores[j]!);
+  let z = 0;
+  let weighted = 0;
+  for (let j = start; j < start + length; j++) {
+    const x = (scores[j]! - highest) / temperature;
+    const e = Math.exp(x);
+    z += e;
+    // x is -Infinity only where e is 0, and contributes nothing.
+    if (e > 0) weighted += x * e;
+  }
+  return Math.log(z) - weighted / z;
+}
+
+/**
+ * The temperature at which a teacher's lists are on average as sharp as the student's: its mean entropy equals
+ * `studentEntropy`. Entropy only grows with temperature, so bisection finds it. Where the teacher's lists are too flat
+ * or too peaked for any temperature from 0.01 to 10 times the scores' range, that bound is taken: a teacher without
+ * differences must not have its noise blown up into an order.
+ */
+export function matchTemperature(teacher: ListScores, studentEntropy: number): TemperatureMatch {
+  const range = scoreRange(teacher.scores) || 1;
+  let [low, high] = [Math.log(LOWEST * range), Math.log(HIGHEST * range)];
+  const at = (temperature: number, bound?: TemperatureMatch['bound']): TemperatureMatch => ({
+    temperature,
+    studentEntropy,
+    teacherEntropy: meanEntropy(teacher, temperature),
+    lists: teacher.scores.length / teacher.listLength,
+    ...(bound && { bound }),
+  });
+  if (meanEntropy(teacher, Math.exp(low)) >= studentEntropy) return at(Math.exp(low), 'lowest');
+  if (meanEntropy(teacher, Math.exp(high)) <= studentEntropy) return at(Math.exp(high), 'highest');
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (meanEntropy(teacher, Math.exp(middle)) < studentEntropy) low = middle;
+    else high = middle;
+  }
+  return at(Math.exp((low + high) / 2));
+}
+
+function scoreRange(scores: ArrayLike<number>): number {
+  let [lowest, highest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < scores.length; i++) {
+    lowest = Math.min(lowest, scores[i]!);
+    highest = Math.max(highest, scores[i]!);
+  }
+  return highest - lowest;
+}

@@ -1,0 +1,83 @@
+import { ListwiseError, NativeError } from '../errors.js';
+import {
+  type BatchArgs,
+  type Losses,
+  type NativeEncoder,
+  type NativeTrainer,
+  native,
+  type OptimizerOptions,
+  runJob,
+  type StepArgs,
+  type StepResult,
+} from '../native.js';
+
+export interface WatchOptions {
+  signal?: AbortSignal;
+  /** Called a few times a second while the work runs, with the share of it that is done, from 0 to 1. */
+  onShare?: (share: number) => void;
+  /** For the message, should a number not be finite: what was computed, and the ids of the queries in it. */
+  what: string;
+  queryIds: () => string[];
+}
+
+/** A loss or a gradient was not finite. */
+export class NotFiniteError extends ListwiseError {
+  /** @param queryIds the queries of the batch */
+  constructor(
+    what: string,
+    problem: string,
+    readonly queryIds: string[],
+    options?: ErrorOptions,
+  ) {
+    const shown = queryIds.slice(0, 5).join(', ');
+    const more = queryIds.length > 5 ? `, and ${queryIds.length - 5} more (see the error's queryIds)` : '';
+    super(
+      'NOT_FINITE',
+      `${what} stopped: ${problem}. The weights are as they were before. Try a lower learningRate or a higher ` +
+        `contrastiveTemperature, and look at the batch's queries: ${shown}${more}.`,
+      options,
+    );
+  }
+}
+
+const POLL_MS = 250;
+
+/** A native trainer that reports how far each piece of work is, and refuses results that are not finite. */
+export class WatchedTrainer {
+  readonly #trainer: NativeTrainer;
+
+  constructor(encoder: NativeEncoder, optimizer: OptimizerOptions) {
+    this.#trainer = native().createTrainer(encoder, optimizer);
+  }
+
+  step(args: StepArgs, watch: WatchOptions): Promise<StepResult> {
+    return this.#watch(() => this.#trainer.step(args), watch);
+  }
+
+  evaluate(args: BatchArgs, watch: WatchOptions): Promise<Losses> {
+    return this.#watch(() => this.#trainer.evaluate(args), watch);
+  }
+
+  dispose(): void {
+    this.#trainer.dispose();
+  }
+
+  async #watch<T extends Losses>(start: Parameters<typeof runJob<T>>[0], watch: WatchOptions): Promise<T> {
+    const { signal, onShare, what, queryIds } = watch;
+    const timer = setInterval(() => {
+      const { done, total } = this.#trainer.progress();
+      if (total > 0) onShare?.(Math.min(1, done / total));
+    }, POLL_MS);
+    try {
+      const result = await runJob(start, signal);
+      const wrong = Object.entries(result).find(([, value]) => !Number.isFinite(value));
+      if (!wrong) return result;
+      throw new NotFiniteError(what, `${wrong[0]} is ${wrong[1]}`, queryIds());
+    } catch (error) {
+      if (!(error instanceof NativeError) || error.code !== 'NOT_FINITE') throw error;
+      throw new NotFiniteError(what, error.message.replace(/\.$/, ''), queryIds(), { cause: error });
+    } finally {
+      clearInterval(timer);
+    }
+  }
+}

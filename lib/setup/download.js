@@ -32,7 +32,7 @@ async function fetchLibtorch(store) {
   say(`No libtorch from ${OLDEST_LIBTORCH} on was found, so listwise makes a copy of its own:`);
   for (const line of skipped) say(`  looked for ${line}`);
   say(`  what:  torch ${OWN_LIBTORCH} from the Python package index, by pip`);
-  say('  size:  0.2 GB for a CPU build, 1.9 GB for a CUDA build with its libraries; pip says which it is');
+  say('  size:  0.2 GB for a CPU build, 2.5 GB for a CUDA build with its libraries; pip says which it is');
   say(`  where: ${join(store, OWN_LIBTORCH)}`);
   const target = join(store, `.partial-${process.pid}`);
   rmSync(target, { recursive: true, force: true });

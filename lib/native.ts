@@ -43,8 +43,10 @@ export interface EncoderSpec {
   architecture: Architecture;
   weightNames: WeightNames;
   device: Device;
-  /** Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' needs CUDA. */
+  /** Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' is meant for CUDA. */
   precision: 'fp32' | 'bf16';
+  /** 'portable' uses plain library operations on the CPU too: the reference that tests and benches compare with. */
+  kernels?: 'fused' | 'portable';
 }
 
 export interface EncodeArgs extends PackedTexts {
@@ -85,6 +87,8 @@ export interface BatchArgs extends Lists {
   passages: PackedTexts;
   pooling: Pooling;
   tokenBudget: number;
+  /** Bytes of activations that may be kept for the backward pass; micro-batches beyond them run forward twice. */
+  keepBytes: number;
   loss: LossOptions;
 }
 
@@ -103,6 +107,10 @@ export interface Losses {
 export interface StepResult extends Losses {
   /** Length of the whole gradient before clipping. */
   gradNorm: number;
+  /** Tokens of the batch, each text once. */
+  tokens: number;
+  /** Tokens whose forward pass ran twice, for want of `keepBytes`. */
+  recomputedTokens: number;
 }
 
 export interface OptimizerOptions {
@@ -191,15 +199,23 @@ export interface NativeAddon {
   createTrainer(encoder: NativeEncoder, optimizer: OptimizerOptions): NativeTrainer;
   losses(args: LossArgs): NativeJob<LossGradients>;
   search(args: SearchArgs): NativeJob<TopK>;
-  environment(): { torch: string; cuda: boolean; threads: number; cpuCapability: string };
+  /** `kernels` is the instruction set of the fused CPU kernels. */
+  environment(): { torch: string; cuda: boolean; threads: number; kernels: string };
   setThreads(threads: number): void;
+  /** Cancels every job of this thread. */
+  cancelAll(): void;
 }
 
 let addon: NativeAddon | undefined;
 
 /** The addon, loaded at first use. @throws ListwiseError with code SETUP and what to do, if it cannot be. */
 export function native(): NativeAddon {
-  addon ??= loadAddon() as NativeAddon;
+  if (!addon) {
+    const loaded = loadAddon() as NativeAddon;
+    // process.exit() does not wait for a job by itself, and runs no clean-up hook of an addon.
+    process.once('exit', () => loaded.cancelAll());
+    addon = loaded;
+  }
   return addon;
 }
 

@@ -1,0 +1,28 @@
+#include "../core/environment.h"
+
+#include "job.h"
+#include "nouns.h"
+
+namespace listwise::binding {
+
+Napi::Value environment(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto found = core::environment();
+    auto out = Napi::Object::New(info.Env());
+    out.Set("torch", found.torch);
+    out.Set("cuda", found.cuda);
+    out.Set("threads", found.threads);
+    out.Set("kernels", found.kernels);
+    return out;
+  });
+}
+
+Napi::Value setThreads(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    if (!info[0].IsNumber()) throw core::invalidArgument("Expected a whole number above 0 for threads.");
+    core::setThreads(info[0].As<Napi::Number>().Int32Value());
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace listwise::binding

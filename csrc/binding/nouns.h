@@ -1,0 +1,11 @@
+#pragma once
+#include <napi.h>
+
+namespace listwise::binding {
+
+Napi::Value losses(const Napi::CallbackInfo& info);
+Napi::Value search(const Napi::CallbackInfo& info);
+Napi::Value environment(const Napi::CallbackInfo& info);
+Napi::Value setThreads(const Napi::CallbackInfo& info);
+
+}  // namespace listwise::binding

@@ -1,0 +1,150 @@
+#include "encoder.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "encoder_impl.h"
+
+namespace listwise::core {
+namespace {
+
+// Below this a pooled vector has no direction; as torch.nn.functional.normalize.
+constexpr double smallestLength = 1e-12;
+
+void checkSpec(const EncoderSpec& spec) {
+  const auto& a = spec.architecture;
+  const auto positive = [](int64_t value, const char* name) {
+    if (value < 1) {
+      throw invalidArgument("Expected a whole number above 0 for architecture." + std::string(name) + " but received " +
+                            std::to_string(value) + ".");
+    }
+  };
+  positive(a.vocabularySize, "vocabularySize");
+  positive(a.hiddenSize, "hiddenSize");
+  positive(a.layers, "layers");
+  positive(a.heads, "heads");
+  positive(a.intermediateSize, "intermediateSize");
+  positive(a.maxPositions, "maxPositions");
+  positive(a.tokenTypes, "tokenTypes");
+  if (a.hiddenSize % a.heads != 0) {
+    throw invalidArgument("Expected architecture.hiddenSize to be a multiple of architecture.heads but received " +
+                          std::to_string(a.hiddenSize) + " and " + std::to_string(a.heads) + ".");
+  }
+  if (spec.files.empty()) throw invalidArgument("Expected at least one weights file in files.");
+  const at::Device device(spec.device);
+  if (device.is_cuda() && !at::hasCUDA()) {
+    throw Error("UNSUPPORTED", "Expected a CUDA device for " + spec.device +
+                                   " but this libtorch sees none; use device 'cpu', or point LIBTORCH at a CUDA build.");
+  }
+}
+
+}  // namespace
+
+Encoder::Encoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Encoder::~Encoder() = default;
+
+std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec) {
+  const at::NoGradGuard noGrad;
+  checkSpec(spec);
+  auto impl = std::make_unique<Impl>(spec);
+  std::vector<SafetensorsFile*> files;
+  for (const auto& path : spec.files) {
+    impl->files.push_back(std::make_unique<SafetensorsFile>(path));
+    files.push_back(impl->files.back().get());
+  }
+  impl->parameters.load(files);
+  return std::unique_ptr<Encoder>(new Encoder(std::move(impl)));
+}
+
+at::Tensor Encoder::Impl::embed(const PackedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,
+                                EmbeddingTrace* trace) const {
+  auto packed = nn::pack(texts, batch, device());
+  const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
+  auto pooled = ops->pool(hidden, packed, options.pooling);
+  if (!options.normalize) return pooled;
+  const auto lengths = at::linalg_vector_norm(pooled, 2, 1, true).clamp_min_(smallestLength);
+  pooled.div_(lengths);
+  if (trace != nullptr) {
+    trace->packed = std::move(packed);
+    trace->embeddings = pooled;
+    trace->lengths = lengths;
+  }
+  return pooled;
+}
+
+// e = v / |v|, so dv = (de - e (e . de)) / |v|.
+void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling, EmbeddingTrace& trace,
+                                  const at::Tensor& gradient) const {
+  const auto& e = trace.embeddings;
+  const auto dPooled = (dEmbeddings - e * (e * dEmbeddings).sum(1, true)).div_(trace.lengths);
+  const auto type = spec.bf16 ? at::kBFloat16 : at::kFloat;
+  transformer.backward(ops->poolBackward(dPooled, trace.packed, pooling, type), trace.packed, trace.transformer,
+                       gradient);
+}
+
+std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions& options,
+                                   const CancelToken& cancel) const {
+  const at::NoGradGuard noGrad;
+  const auto& architecture = impl_->spec.architecture;
+  checkPackedTexts(texts, "texts", architecture.vocabularySize, architecture.maxPositions);
+  if (options.tokenBudget < 1) throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
+  std::vector<int64_t> lengths;
+  for (int64_t i = 0; i < texts.count(); ++i) lengths.push_back(texts.length(i));
+  const auto width = static_cast<size_t>(dimension());
+  std::vector<float> out(lengths.size() * width);
+  for (const auto& batch : planMicroBatches(lengths, options.tokenBudget)) {
+    cancel.throwIfCancelled();
+    const auto rows = impl_->embed(texts, batch, options, nullptr).cpu().contiguous();
+    for (size_t i = 0; i < batch.size(); ++i) {
+      std::memcpy(out.data() + static_cast<size_t>(batch[i]) * width, rows.const_data_ptr<float>() + i * width,
+                  width * sizeof(float));
+    }
+  }
+  return out;
+}
+
+void Encoder::save(const std::string& file) const {
+  const at::NoGradGuard noGrad;
+  const auto master = impl_->parameters.master().cpu().contiguous();
+  const auto* numbers = master.const_data_ptr<float>();
+  std::map<std::string, TensorBytes> tensors;
+  std::map<std::string, std::string> metadata{{"format", "pt"}};
+  for (const auto& source : impl_->files) {
+    if (std::filesystem::exists(file) && std::filesystem::equivalent(file, source->path())) {
+      throw invalidArgument("Expected another file than " + file + ", which the weights were read from.");
+    }
+    metadata.insert(source->metadata().begin(), source->metadata().end());
+    for (const auto& [name, info] : source->tensors()) tensors[name] = {info, source->data(info)};
+  }
+  for (const auto& tensor : impl_->parameters.fileTensors()) {
+    tensors[tensor.name] = {{"F32", tensor.shape}, reinterpret_cast<const std::byte*>(numbers + tensor.offset)};
+  }
+  writeSafetensors(file, std::move(tensors), metadata);
+}
+
+int64_t Encoder::dimension() const { return impl_->spec.architecture.hiddenSize; }
+int64_t Encoder::parameterCount() const { return impl_->parameters.count(); }
+const EncoderSpec& Encoder::spec() const { return impl_->spec; }
+
+std::vector<std::string> Encoder::parameterNames() const {
+  std::vector<std::string> names;
+  for (const auto& tensor : impl_->parameters.fileTensors()) names.push_back(tensor.name);
+  return names;
+}
+
+std::vector<float> Encoder::parameter(const std::string& name) const {
+  const at::NoGradGuard noGrad;
+  const auto& place = impl_->parameters.fileTensor(name);
+  const auto values = impl_->parameters.master().narrow(0, place.offset, place.elements).cpu().contiguous();
+  const auto* first = values.const_data_ptr<float>();
+  return {first, first + place.elements};
+}
+
+}  // namespace listwise::core

@@ -1,0 +1,78 @@
+#pragma once
+#include <cstdint>
+
+namespace listwise::core::kernels {
+
+// One text of a packed matrix: rows [start, start + length).
+struct TextRows {
+  int64_t start;
+  int64_t length;
+};
+
+// Where attention finds its numbers. All matrices are row-major and packed.
+struct AttentionShape {
+  int64_t heads;
+  int64_t headSize;
+  int64_t tokens;  // rows of all texts together
+};
+
+struct AttentionForward {
+  const float* qkv;  // [tokens, 3 x heads x headSize]
+  float* y;          // [tokens, heads x headSize]
+  float* lse;        // [heads, tokens], or null
+};
+
+struct AttentionBackward {
+  const float* qkv;
+  const float* y;
+  const float* lse;
+  const float* dy;  // [tokens, heads x headSize]
+  float* dQkv;      // [tokens, 3 x heads x headSize]
+};
+
+struct NormForward {
+  float* x;               // [rows, columns]: becomes x + residual
+  const float* residual;  // rows lie residualStride apart
+  int64_t residualStride;
+  const float* weight;
+  const float* bias;
+  float* y;
+  float* mean;  // [rows]
+  float* rstd;  // [rows]
+  float eps;
+};
+
+struct NormBackward {
+  const float* dy;
+  const float* more;  // added to dy, or null
+  const float* sum;
+  const float* mean;
+  const float* rstd;
+  const float* weight;
+  float* dx;
+  float* dWeight;  // [columns], added to
+  float* dBias;    // [columns], added to
+};
+
+// One set of kernels, compiled once for each instruction set. Each works on one unit of work in the calling thread;
+// who calls them spreads units over threads. They are exact fp32: exp and erf to about 1e-7, no flushing, no fast-math.
+struct Table {
+  const char* name;
+  // One head of one text.
+  void (*attentionForward)(const AttentionForward&, const AttentionShape&, TextRows, int64_t head);
+  void (*attentionBackward)(const AttentionBackward&, const AttentionShape&, TextRows, int64_t head);
+  // n numbers: y = gelu(x), exact (erf).
+  void (*gelu)(const float* x, float* y, int64_t n);
+  // n numbers: dx = dy gelu'(x).
+  void (*geluBackward)(const float* x, const float* dy, float* dx, int64_t n);
+  // Rows [first, last).
+  void (*addNorm)(const NormForward&, int64_t columns, int64_t first, int64_t last);
+  void (*normBackward)(const NormBackward&, int64_t columns, int64_t first, int64_t last);
+  // Appends to `found` the places in scores[0, n) that are above the bar; returns how many.
+  int64_t (*above)(const float* scores, int64_t n, float bar, int32_t* found);
+};
+
+// The fastest set this processor can run.
+const Table& table();
+
+}  // namespace listwise::core::kernels

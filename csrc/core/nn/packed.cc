@@ -1,0 +1,35 @@
+#include "packed.h"
+
+#include <ATen/ops/empty.h>
+
+namespace listwise::core::nn {
+
+static at::Tensor column(const std::vector<int64_t>& values, const at::Device& device) {
+  auto host = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), host.data_ptr<int64_t>());
+  return device.is_cpu() ? host : host.to(device);
+}
+
+Packed pack(const PackedTexts& texts, const MicroBatch& batch, const at::Device& device) {
+  Packed packed;
+  std::vector<int64_t> ids, positions, owners, lengths;
+  packed.offsets.push_back(0);
+  for (const int64_t text : batch) {
+    const int64_t length = texts.length(text);
+    for (int64_t i = 0; i < length; ++i) {
+      ids.push_back(texts.ids[texts.offsets[text] + i]);
+      positions.push_back(i);
+      owners.push_back(packed.count());
+    }
+    lengths.push_back(length);
+    packed.offsets.push_back(packed.offsets.back() + length);
+  }
+  packed.ids = column(ids, device);
+  packed.positions = column(positions, device);
+  packed.texts = column(owners, device);
+  packed.lengths = column(lengths, device);
+  packed.starts = column({packed.offsets.begin(), packed.offsets.end() - 1}, device);
+  return packed;
+}
+
+}  // namespace listwise::core::nn

@@ -1,0 +1,66 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "../architecture.h"
+#include "../safetensors.h"
+
+namespace listwise::core::nn {
+
+// A tensor of the weights file and its place in the flat storage.
+struct FileTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  int64_t offset = 0;
+  int64_t elements = 0;
+};
+
+// All trained weights in one flat fp32 tensor, so that the optimiser, the norm of the gradient and a checkpoint are
+// each one operation. Parameters that are multiplied together (query, key and value) lie side by side and are seen as
+// one matrix. A second flat tensor holds them in the compute precision when that is not fp32.
+class Parameters {
+ public:
+  Parameters(const EncoderSpec& spec);
+
+  // Reads the weights; throws BAD_MODEL naming a tensor that is missing or has another shape.
+  void load(const std::vector<SafetensorsFile*>& files);
+  // Copies the master weights to the compute precision; call after every change.
+  void refreshCompute();
+
+  // The view of a parameter in the compute precision, e.g. view("attention.qkv.weight", 3).
+  const at::Tensor& view(const std::string& key, int64_t layer = -1) const;
+  // The same view into another flat tensor, such as the gradient.
+  at::Tensor viewInto(const at::Tensor& flat, const std::string& key, int64_t layer = -1) const;
+
+  at::Tensor& master() { return master_; }
+  const at::Tensor& master() const { return master_; }
+  int64_t count() const { return count_; }
+  const std::vector<FileTensor>& fileTensors() const { return fileTensors_; }
+  // Throws INVALID_ARGUMENT for a name that is no parameter.
+  const FileTensor& fileTensor(const std::string& name) const;
+
+ private:
+  struct Place {
+    std::vector<int64_t> shape;
+    int64_t offset;
+  };
+  void place(const std::string& key, int64_t layer, const std::vector<std::string>& sources,
+             std::vector<int64_t> shape);
+  void placeAll();
+  std::string nameInFile(const std::string& key, int64_t layer) const;
+
+  const Architecture architecture_;
+  const std::map<std::string, std::string> weightNames_;
+  int64_t count_ = 0;  // numbers in use
+  int64_t size_ = 0;   // with the gaps that align parameters
+  std::map<std::pair<std::string, int64_t>, Place> places_;
+  std::vector<FileTensor> fileTensors_;
+  at::Tensor master_;
+  at::Tensor compute_;
+  std::map<std::pair<std::string, int64_t>, at::Tensor> views_;
+};
+
+}  // namespace listwise::core::nn

@@ -1,0 +1,60 @@
+#include "packed_texts.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "error.h"
+
+namespace listwise::core {
+
+static void checkOffsets(const PackedTexts& texts, const std::string& name, int64_t maxLength) {
+  if (texts.offsets.empty() || texts.offsets.front() != 0) {
+    throw invalidArgument("Expected " + name + ".offsets to start with 0.");
+  }
+  for (int64_t i = 0; i < texts.count(); ++i) {
+    const int64_t length = texts.length(i);
+    if (length < 1 || length > maxLength) {
+      throw invalidArgument("Expected text " + std::to_string(i) + " of " + name + " to have 1 to " +
+                            std::to_string(maxLength) + " tokens but it has " +
+                            std::to_string(length) + "; truncate it.");
+    }
+  }
+  if (texts.offsets.back() != static_cast<int64_t>(texts.ids.size())) {
+    throw invalidArgument("Expected " + name + ".offsets to end with " +
+                          std::to_string(texts.ids.size()) + ", the number of ids, but received " +
+                          std::to_string(texts.offsets.back()) + ".");
+  }
+}
+
+void checkPackedTexts(const PackedTexts& texts, const char* name, int64_t vocabularySize,
+                      int64_t maxLength) {
+  checkOffsets(texts, name, maxLength);
+  for (size_t i = 0; i < texts.ids.size(); ++i) {
+    if (texts.ids[i] < 0 || texts.ids[i] >= vocabularySize) {
+      throw invalidArgument("Expected token ids in [0, " + std::to_string(vocabularySize) + ") for " +
+                            std::string(name) + ".ids but received " + std::to_string(texts.ids[i]) +
+                            " at " + std::to_string(i) + "; does the tokenizer fit the model?");
+    }
+  }
+}
+
+std::vector<MicroBatch> planMicroBatches(const std::vector<int64_t>& lengths, int64_t tokenBudget) {
+  std::vector<int64_t> order(lengths.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
+  std::vector<MicroBatch> batches;
+  int64_t tokens = 0;
+  for (const int64_t text : order) {
+    if (batches.empty() || tokens + lengths[text] > tokenBudget) {
+      batches.emplace_back();
+      tokens = 0;
+    }
+    batches.back().push_back(text);
+    tokens += lengths[text];
+  }
+  return batches;
+}
+
+}  // namespace listwise::core

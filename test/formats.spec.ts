@@ -18,6 +18,7 @@ import { readLines } from '../lib/formats/lines.js';
 import { readQrelsFile, writeBeirQrels, writeTrecQrels } from '../lib/formats/qrels.js';
 import { readTrecRun, writeTrecRun } from '../lib/formats/trec.js';
 import type { Qrels, Run } from '../lib/types.js';
+import { rejection } from './rejection.js';
 
 let directory: string;
 
@@ -37,13 +38,6 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];
   for await (const item of items) list.push(item);
   return list;
-}
-
-async function rejection(promise: Promise<unknown>): Promise<Error> {
-  return promise.then(
-    () => expect.fail('expected a rejection'),
-    (error: Error) => error,
-  );
 }
 
 describe('readLines', () => {

@@ -6,6 +6,7 @@ import { measureNames, parseMeasure } from '../lib/evaluation/measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun } from '../lib/evaluation/measures.js';
 import { compareUtf8 } from '../lib/evaluation/ranking.js';
 import type { Qrels, Run } from '../lib/types.js';
+import { rejection } from './rejection.js';
 
 const qrelsOf = (grades: Record<string, Record<string, number>>): Qrels =>
   new Map(Object.entries(grades).map(([query, judged]) => [query, new Map(Object.entries(judged))]));
@@ -16,13 +17,6 @@ const runOf = (scores: Record<string, Record<string, number>>): Run =>
       Object.entries(scored).map(([id, score]) => ({ id, score })),
     ]),
   );
-
-async function rejection(promise: Promise<unknown>): Promise<Error> {
-  return promise.then(
-    () => expect.fail('expected a rejection'),
-    (error: Error) => error,
-  );
-}
 
 describe('evaluateRun', () => {
   const reference = JSON.parse(

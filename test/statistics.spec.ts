@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { InvalidArgumentError } from '../lib/errors.js';
 import { holm, mean, pairedBootstrap, pairedTTest, randomizationTest } from '../lib/evaluation/statistics.js';
 import { studentTwoSided } from '../lib/evaluation/student.js';
+import { rejection } from './rejection.js';
 
 interface Pair {
   differences: number[];
@@ -19,13 +20,6 @@ interface Pair {
 const scipy = JSON.parse(
   readFileSync(fileURLToPath(new URL('fixtures/measures/scipy.json', import.meta.url)), 'utf8'),
 ) as { student: [number, number, number][]; pairs: Pair[] };
-
-async function rejection(promise: Promise<unknown>): Promise<Error> {
-  return promise.then(
-    () => expect.fail('expected a rejection'),
-    (error: Error) => error,
-  );
-}
 
 describe('studentTwoSided', () => {
   it('equals scipy from the middle to the far tail, for 1 to 6,979 degrees of freedom', () => {

@@ -1,0 +1,209 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { InvalidArgumentError, NotFoundError } from '../lib/errors.js';
+import { type CompareOptions, compare } from '../lib/evaluation/compare.js';
+import { evaluateRun } from '../lib/evaluation/measures.js';
+import { holm, pairedBootstrap, pairedTTest, randomizationTest } from '../lib/evaluation/statistics.js';
+import { formatComparison } from '../lib/evaluation/table.js';
+import { writeTrecQrels } from '../lib/formats/qrels.js';
+import { writeTrecRun } from '../lib/formats/trec.js';
+import { Random } from '../lib/random.js';
+import type { Passage, Qrels, Query, Run } from '../lib/types.js';
+import { rejection } from './rejection.js';
+
+const corpus: Passage[] = Array.from({ length: 30 }, (_, i) => ({ id: `D${i}`, title: '', text: `passage ${i}` }));
+const queries: Query[] = Array.from({ length: 60 }, (_, i) => ({ id: `q${i}`, text: `what about ${i}?` }));
+const random = new Random(17);
+const qrels: Qrels = new Map(
+  queries.map(({ id }) => [id, new Map([1, 2, 3].map((grade) => [`D${random.integer(30)}`, grade]))]),
+);
+
+/** A run that knows the grades under some noise: less noise, better run. */
+function noisyRun(noise: number, seed: number): Run {
+  const source = new Random(seed);
+  return new Map(
+    queries.map(({ id }) => {
+      const scored = corpus.map((passage) => ({
+        id: passage.id,
+        score: (qrels.get(id)?.get(passage.id) ?? 0) + noise * source.float(),
+      }));
+      return [id, scored.sort((a, b) => b.score - a.score)];
+    }),
+  );
+}
+
+const base = noisyRun(6, 1);
+const better = noisyRun(3, 2);
+const alike = noisyRun(6, 3);
+const options: CompareOptions = {
+  base: { name: 'base', run: base },
+  others: [
+    { name: 'better', run: better },
+    { name: 'alike', run: alike },
+  ],
+  qrels,
+  measures: ['nDCG@10', 'MRR@10'],
+  resamples: 2000,
+  seed: 5,
+};
+
+describe('compare', () => {
+  it('gives means, differences and tests for each measure and system', async () => {
+    const result = await compare(options);
+    expect(result).to.include({ base: 'base', queries: 60, resamples: 2000, seed: 5, confidence: 0.95 });
+    expect(result.others).to.deep.equal(['better', 'alike']);
+    expect(result.measures).to.deep.equal(['nDCG@10', 'RR@10']);
+    expect(result.differences.map(({ measure, system }) => `${measure} ${system}`)).to.deep.equal([
+      'nDCG@10 better',
+      'nDCG@10 alike',
+      'RR@10 better',
+      'RR@10 alike',
+    ]);
+    const before = await evaluateRun(qrels, base, options.measures);
+    const after = await evaluateRun(qrels, better, options.measures);
+    expect(result.means['base']).to.deep.equal(before.mean);
+    const values = [...(after.perQuery['nDCG@10'] ?? [])];
+    const differences = values.map(([query, value]) => value - (before.perQuery['nDCG@10']?.get(query) as number));
+    const first = result.differences[0];
+    expect(first?.difference).to.be.closeTo((after.mean['nDCG@10'] ?? 0) - (before.mean['nDCG@10'] ?? 0), 1e-12);
+    expect(first?.interval).to.deep.equal(await pairedBootstrap(differences, { resamples: 2000, seed: 5 }));
+    expect(first?.pRandomization).to.equal(await randomizationTest(differences, { resamples: 2000, seed: 5 }));
+    expect(first?.pTTest).to.be.closeTo(pairedTTest(differences), 1e-15);
+    expect(result.differences.map(({ pHolm }) => pHolm)).to.deep.equal(
+      holm(result.differences.map(({ pRandomization }) => pRandomization)),
+    );
+  });
+
+  it('tells a better run from one that is alike', async () => {
+    const [gain, chance] = (await compare(options)).differences;
+    expect(gain?.interval.low).to.be.greaterThan(0);
+    expect(gain?.pHolm).to.be.lessThan(0.01);
+    expect(chance?.interval.low).to.be.lessThan(0);
+    expect(chance?.interval.high).to.be.greaterThan(0);
+    expect(chance?.pHolm).to.be.greaterThan(0.05);
+  });
+
+  it('counts wins, ties and losses, and names the queries that changed most, with their texts', async () => {
+    const { qrels: _, ...rest } = options;
+    const [first] = (await compare({ ...rest, data: { corpus, queries, qrels }, examples: 4 })).differences;
+    expect((first?.wins ?? 0) + (first?.ties ?? 0) + (first?.losses ?? 0)).to.equal(60);
+    expect(first?.gained).to.have.length(4);
+    const gains = first?.gained.map(({ difference }) => difference) ?? [];
+    expect(gains).to.deep.equal([...gains].sort((a, b) => b - a));
+    const [most] = first?.gained ?? [];
+    expect(most?.text).to.equal(queries.find(({ id }) => id === most?.query)?.text);
+    expect(most?.difference).to.equal((most?.value ?? 0) - (most?.base ?? 0));
+    expect(first?.lost.every(({ difference }) => difference < 0)).to.equal(true);
+  });
+
+  it('finds no difference between a run and itself', async () => {
+    const [same] = (await compare({ ...options, others: [{ name: 'same', run: base }] })).differences;
+    expect(same).to.deep.include({ difference: 0, interval: { low: 0, high: 0 }, pRandomization: 1, pTTest: 1 });
+    expect(same).to.deep.include({ wins: 0, ties: 60, losses: 0, gained: [], lost: [] });
+  });
+
+  it('is the same for the same seed, and survives JSON', async () => {
+    const result = await compare(options);
+    expect(await compare(options)).to.deep.equal(result);
+    expect(JSON.parse(JSON.stringify(result))).to.deep.equal(result);
+    expect(await compare({ ...options, seed: 6 })).to.not.deep.equal({ ...result, seed: 6 });
+  });
+
+  it('reads a relevance level that a measure names, whatever the option says for the others', async () => {
+    const { measures } = await compare({ ...options, measures: ['P(rel=1)@5', 'AP'], relevanceLevel: 2 });
+    expect(measures).to.deep.equal(['P@5', 'AP(rel=2)']);
+  });
+
+  describe('with files', () => {
+    let directory: string;
+    const at = (name: string) => join(directory, name);
+
+    before(async () => {
+      directory = await mkdtemp(join(tmpdir(), 'listwise-compare-'));
+      await writeTrecRun(at('base.trec'), base);
+      await writeTrecRun(at('better.trec'), better);
+      await writeTrecQrels(at('test.qrels'), qrels);
+    });
+    after(() => rm(directory, { recursive: true, force: true }));
+
+    it('gives what runs in memory give', async () => {
+      const files = { base: at('base.trec'), others: [at('better.trec')], qrels: at('test.qrels') };
+      const fromFiles = await compare({ ...options, ...files });
+      const inMemory = await compare({ ...options, others: [{ name: at('better.trec'), run: better }] });
+      expect(fromFiles.base).to.equal(at('base.trec'));
+      expect(fromFiles.differences).to.deep.equal(inMemory.differences);
+    });
+
+    it('says what it wants where it finds no run', async () => {
+      const gone = await rejection(compare({ ...options, others: [at('gone.trec')] }));
+      expect(gone).to.be.instanceOf(NotFoundError);
+      expect(gone.message).to.equal(
+        `Expected a run in TREC layout at ${at('gone.trec')} but there is no such file; to compare models, give a ` +
+          'collection (data), not qrels.',
+      );
+    });
+
+    it('refuses a run of other queries', async () => {
+      await writeFile(at('other.trec'), 'x Q0 D1 1 0.5 t\n');
+      const error = await rejection(compare({ ...options, others: [at('other.trec')] }));
+      expect(error.message).to.contain('judged queries, queries such as "q0" for the run');
+    });
+  });
+
+  it('refuses what cannot be compared, before it starts', async () => {
+    const cases: [Partial<CompareOptions>, string][] = [
+      [{ others: [] }, 'Expected an array of at least one system to compare for others'],
+      [{ others: [{ name: 'base', run: better }] }, 'Expected systems of different names for others[0]'],
+      [{ others: [{ run: better }] }, 'Expected a name for what is in memory for others[0].name'],
+      [
+        { others: [{ name: 'x' } as never] },
+        'Expected a run file, a model, {name, run} or {name, model} for others[0]',
+      ],
+      [{ others: [null as never] }, 'for others[0] but received null'],
+      [{ others: [{ model: 'some/model' }] }, 'Expected a collection to run models on for data'],
+      [{ qrels: undefined }, 'Expected data (a collection) or qrels (judgements) for data'],
+      [{ data: { corpus, queries, qrels } }, 'Expected either data or qrels for qrels'],
+      [{ measures: ['F1'] }, 'Expected one of nDCG[@k]'],
+      [{ examples: -1 }, 'Expected a whole number from 0 for examples'],
+      [{ confidence: 2 }, 'Expected a number between 0 and 1 for confidence'],
+      [{ resample: 10 } as never, 'compare has no option "resample"; did you mean "resamples"?'],
+    ];
+    for (const [wrong, message] of cases) {
+      const error = await rejection(compare({ ...options, ...wrong }));
+      expect(error).to.include({ code: 'INVALID_ARGUMENT' });
+      expect(error.message).to.contain(message);
+    }
+    expect(await rejection(compare({ ...options, others: [] }))).to.be.instanceOf(InvalidArgumentError);
+  });
+});
+
+describe('formatComparison', () => {
+  it('fits in 80 columns, with long names and hostile texts', async () => {
+    const hostile = queries.map(({ id }) => ({ id, text: `\u001b[31mred\u0007\n${'long '.repeat(50)}` }));
+    const { qrels: _, ...rest } = options;
+    const result = await compare({
+      ...rest,
+      base: { name: 'sentence-transformers/all-MiniLM-L6-v2', run: base },
+      others: [{ name: 'runs/2025-01-01/cranfield/with-a-long-name/model', run: better }],
+      data: { corpus, queries: hostile, qrels },
+    });
+    const text = formatComparison(result);
+    expect(Math.max(...text.split('\n').map((line) => line.length))).to.be.at.most(80);
+    expect(text).to.not.match(/[^\P{Cc}\n]/u);
+    expect(text).to.match(/…\S+name\/model /);
+  });
+
+  it('shows for each measure the base, then each system with its difference', async () => {
+    const result = await compare(options);
+    const lines = formatComparison(result).split('\n');
+    expect(lines[0]).to.match(/^nDCG@10 +mean +diff\. +interval +p +p Holm +\+\/=\/-$/);
+    expect(lines[1]).to.match(/^ {2}base +0\.\d{4}$/);
+    expect(lines[2]).to.match(
+      /^ {2}better +0\.\d{4} {2}\+0\.\d{4} {2}\+0\.\d{4} \+0\.\d{4} +0\.\d{4} +0\.\d{4} +\d+\/\d+\/\d+$/,
+    );
+    expect(lines[2]).to.contain((result.differences[0]?.value ?? 0).toFixed(4));
+    expect(lines).to.include('better: queries that gained most nDCG@10');
+  });
+});

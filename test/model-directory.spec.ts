@@ -1,0 +1,232 @@
+import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { readModelDirectory } from '../lib/models/directory.js';
+import { recipeFor } from '../lib/models/recipes.js';
+import { settleSettings } from '../lib/models/settings.js';
+import { temporaryDirectory, tinyConfig, tinyWeights, writeJson, writeSafetensors, writeTinyModel } from './helpers.js';
+import { rejection } from './rejection.js';
+
+/** Writes a tiny model, lets `change` spoil it, and gives the error of reading it with the directory cut off. */
+async function refusal(change: (directory: string) => void): Promise<{ code?: string; message: string }> {
+  const directory = writeTinyModel();
+  change(directory);
+  const { code, message } = (await rejection(readModelDirectory(directory))) as Error & { code?: string };
+  return { code, message: message.replaceAll(directory, 'M') };
+}
+
+const modules = (...types: string[]) => types.map((type, idx) => ({ idx, name: String(idx), path: `${idx}_X`, type }));
+
+describe('readModelDirectory', () => {
+  it("reads sentence-transformers' layout", async () => {
+    const directory = writeTinyModel();
+    const model = await readModelDirectory(directory);
+    expect(model).to.include({ layout: 'sentence-transformers', family: 'bert', pooling: 'mean', normalize: true });
+    expect(model).to.include({ maxLength: 40, queryMaxLength: 40, lowerCase: false, transformerPath: '' });
+    expect(model.weightFiles).to.deep.equal([join(directory, 'model.safetensors')]);
+    expect(model.prompts).to.deep.equal({ query: undefined, passage: undefined });
+  });
+
+  it('reads pooling by the first token, under the older and the newer name', async () => {
+    const directory = writeTinyModel(undefined, { pooling: 'cls' });
+    expect((await readModelDirectory(directory)).pooling).to.equal('first-token');
+    writeJson(join(directory, '1_Pooling/config.json'), { embedding_dimension: 32, pooling_mode: 'cls', include_prompt: true });
+    expect((await readModelDirectory(directory)).pooling).to.equal('first-token');
+  });
+
+  it('finds the Transformer module in a folder of its own', async () => {
+    const directory = writeTinyModel();
+    mkdirSync(join(directory, '0_Transformer'));
+    for (const name of ['config.json', 'model.safetensors', 'tokenizer.json']) {
+      renameSync(join(directory, name), join(directory, '0_Transformer', name));
+    }
+    writeJson(join(directory, 'modules.json'), [
+      { idx: 0, name: '0', path: '0_Transformer', type: 'sentence_transformers.models.Transformer' },
+      { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
+    ]);
+    const model = await readModelDirectory(directory);
+    expect(model).to.include({ transformerPath: '0_Transformer', normalize: false });
+    expect(model.weightFiles).to.deep.equal([join(directory, '0_Transformer/model.safetensors')]);
+  });
+
+  it('reads a plain transformers directory, which says nothing of pooling', async () => {
+    const model = await readModelDirectory(writeTinyModel(undefined, { plain: true }));
+    expect(model).to.include({ layout: 'plain', pooling: undefined, normalize: false });
+  });
+
+  it('reads weights in shards', async () => {
+    const directory = writeTinyModel();
+    rmSync(join(directory, 'model.safetensors'));
+    const all = Object.entries(tinyWeights(tinyConfig));
+    const shards = { 'model-1-of-2.safetensors': all.slice(0, 10), 'model-2-of-2.safetensors': all.slice(10) };
+    const weight_map: Record<string, string> = {};
+    for (const [file, tensors] of Object.entries(shards)) {
+      writeSafetensors(join(directory, file), Object.fromEntries(tensors));
+      for (const [name] of tensors) weight_map[name] = file;
+    }
+    writeJson(join(directory, 'model.safetensors.index.json'), { weight_map });
+    const model = await readModelDirectory(directory);
+    expect(model.weightFiles).to.deep.equal(Object.keys(shards).map((file) => join(directory, file)));
+    rmSync(join(directory, 'model-2-of-2.safetensors'));
+    expect((await rejection(readModelDirectory(directory))).message).to.include(
+      'model.safetensors.index.json names the shard model-2-of-2.safetensors, which is not in',
+    );
+  });
+
+  it('reads prompts, lengths and lower-casing', async () => {
+    const directory = writeTinyModel();
+    writeJson(join(directory, 'config_sentence_transformers.json'), { prompts: { query: 'q: ', document: '', passage: 'p: ' } });
+    writeJson(join(directory, 'sentence_bert_config.json'), { max_seq_length: 24, query_length: 12, do_lower_case: true });
+    const model = await readModelDirectory(directory);
+    expect(model.prompts).to.deep.equal({ query: 'q: ', passage: 'p: ' });
+    expect(model).to.include({ maxLength: 24, queryMaxLength: 12, lowerCase: true });
+  });
+
+  it("takes the tokenizer's limit where there is no max_seq_length, and never more than the positions", async () => {
+    const directory = writeTinyModel();
+    writeJson(join(directory, 'tokenizer_config.json'), { model_max_length: 17 });
+    expect((await readModelDirectory(directory)).maxLength).to.equal(17);
+    writeJson(join(directory, 'tokenizer_config.json'), { model_max_length: 1e30 });
+    expect((await readModelDirectory(directory)).maxLength).to.equal(40);
+  });
+
+  it('says so when the directory or its config is missing', async () => {
+    const missing = join(temporaryDirectory(), 'nothing');
+    expect(await rejection(readModelDirectory(missing))).to.include({
+      code: 'NOT_FOUND',
+      message: `There is no model directory ${missing}; check the path.`,
+    });
+    expect(await refusal((directory) => rmSync(join(directory, 'config.json')))).to.deep.equal({
+      code: 'BAD_MODEL',
+      message: 'M/config.json is missing, so M is no model directory: expected config.json there.',
+    });
+  });
+
+  it('says so when there are no weights, and how to convert pickles', async () => {
+    expect(await refusal((directory) => rmSync(join(directory, 'model.safetensors')))).to.deep.equal({
+      code: 'BAD_MODEL',
+      message: 'M holds no weights: expected model.safetensors or model.safetensors.index.json.',
+    });
+    const pickles = await refusal((directory) => {
+      renameSync(join(directory, 'model.safetensors'), join(directory, 'pytorch_model.bin'));
+    });
+    expect(pickles).to.deep.equal({
+      code: 'UNSUPPORTED',
+      message:
+        'M holds weights as pytorch_model.bin only, and pickles are not read because they can run code. ' +
+        'Convert them once in Python: SentenceTransformer("M").save("NEW_DIRECTORY").',
+    });
+  });
+
+  it('says so when files are broken or cut off', async () => {
+    expect((await refusal((directory) => writeFileSync(join(directory, 'config.json'), '{"a":'))).message).to.match(
+      /^M\/config\.json is not JSON: .*JSON/,
+    );
+    expect((await refusal((directory) => writeFileSync(join(directory, 'config.json'), '[]'))).message).to.equal(
+      'M/config.json: expected a JSON object but found an array of 0.',
+    );
+    const cut = await refusal((directory) => truncateSync(join(directory, 'model.safetensors'), 20_000));
+    expect(cut.code).to.equal('BAD_MODEL');
+    expect(cut.message).to.match(/^M\/model\.safetensors is cut off: tensor \S+ ends at byte \d+ of its data, but there are only \d+\./);
+    const noFile = await refusal((directory) => writeFileSync(join(directory, 'model.safetensors'), 'version https://git-lfs'));
+    expect(noFile.message).to.match(/^M\/model\.safetensors is no complete safetensors file: it has 23 bytes/);
+  });
+
+  const unsupported: [string, (directory: string) => void, string][] = [
+    [
+      'a Dense module',
+      (directory) =>
+        writeJson(
+          join(directory, 'modules.json'),
+          modules('sentence_transformers.models.Transformer', 'sentence_transformers.models.Pooling', 'sentence_transformers.models.Dense'),
+        ),
+      'M/modules.json: modules Transformer, Pooling, Dense are not supported; supported: one Transformer, then Pooling, then optionally Normalize.',
+    ],
+    [
+      "an author's own module",
+      (directory) => writeJson(join(directory, 'modules.json'), modules('custom.Transformer', 'sentence_transformers.models.Pooling')),
+      'M/modules.json: modules custom.Transformer, Pooling are not supported; supported: one Transformer, then Pooling, then optionally Normalize.',
+    ],
+    [
+      'pooling by the maximum',
+      (directory) => writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode_max_tokens: true }),
+      'M/1_Pooling/config.json: pooling by max is not supported; supported: mean, cls.',
+    ],
+    [
+      'two poolings at once',
+      (directory) =>
+        writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode_cls_token: true, pooling_mode_mean_tokens: true }),
+      'M/1_Pooling/config.json: pooling by cls and mean is not supported; supported: mean, cls.',
+    ],
+    [
+      'pooling without the prompt',
+      (directory) => writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode: 'mean', include_prompt: false }),
+      'M/1_Pooling/config.json: pooling without the prompt (include_prompt false) is not supported.',
+    ],
+    [
+      'a setting of the Transformer module that is not known',
+      (directory) => writeJson(join(directory, 'sentence_bert_config.json'), { max_seq_length: 8, query_expansion: { length: 32 } }),
+      'M/sentence_bert_config.json: query_expansion {"length":32} is not supported.',
+    ],
+  ];
+  for (const [what, change, message] of unsupported) {
+    it(`refuses ${what} by name`, async () => {
+      expect(await refusal(change)).to.deep.equal({ code: 'UNSUPPORTED', message });
+    });
+  }
+
+  it('refuses a Pooling module of another width', async () => {
+    const change = (directory: string) =>
+      writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode: 'mean', embedding_dimension: 64 });
+    expect((await refusal(change)).message).to.equal(
+      'M/1_Pooling/config.json expects embeddings of 64 numbers, but hidden_size in M/config.json is 32.',
+    );
+  });
+});
+
+describe('recipeFor', () => {
+  const represent = 'Represent this sentence for searching relevant passages: ';
+  const known: [string, string, string, string][] = [
+    ['BAAI/bge-small-en-v1.5', represent, '', 'first-token'],
+    ['Snowflake/snowflake-arctic-embed-m', represent, '', 'first-token'],
+    ['Snowflake/snowflake-arctic-embed-m-v1.5', represent, '', 'first-token'],
+    ['Snowflake/snowflake-arctic-embed-l-v2.0', 'query: ', '', 'first-token'],
+    ['Alibaba-NLP/gte-base-en-v1.5', '', '', 'first-token'],
+    ['thenlper/gte-base', '', '', 'mean'],
+    ['intfloat/e5-base-v2', 'query: ', 'passage: ', 'mean'],
+    ['intfloat/multilingual-e5-small', 'query: ', 'passage: ', 'mean'],
+    ['sentence-transformers/all-MiniLM-L6-v2', '', '', 'mean'],
+    ['/models/all-MiniLM-L6-v2/', '', '', 'mean'],
+  ];
+  for (const [name, queryPrefix, passagePrefix, pooling] of known) {
+    it(`knows ${name}`, () => {
+      expect(recipeFor(name)).to.include({ queryPrefix, passagePrefix, pooling });
+    });
+  }
+
+  it('knows nothing of others', () => {
+    for (const name of ['my-model', 'intfloat/e5-mistral-7b-instruct', 'BAAI/bge-reranker-base', '']) {
+      expect(recipeFor(name), name).to.equal(undefined);
+    }
+  });
+});
+
+describe('settleSettings', () => {
+  const directory = {
+    ...{ pooling: undefined, prompts: { query: undefined, passage: undefined }, maxLength: 512, queryMaxLength: 512 },
+  } as unknown as Awaited<ReturnType<typeof readModelDirectory>>;
+
+  it("takes the recipe's word where the directory says nothing", () => {
+    expect(settleSettings('intfloat/e5-small', directory)).to.deep.equal({
+      ...{ pooling: 'mean', normalize: true, queryPrefix: 'query: ', passagePrefix: 'passage: ', maxLength: 512, queryMaxLength: 512 },
+    });
+    expect(settleSettings('unknown', directory)).to.include({ pooling: 'mean', queryPrefix: '', passagePrefix: '' });
+  });
+
+  it("puts the directory's word above the recipe's, and the caller's above both", () => {
+    const said = { ...directory, pooling: 'first-token' as const, prompts: { query: '', passage: 'd: ' } };
+    expect(settleSettings('intfloat/e5-small', said)).to.include({ pooling: 'first-token', queryPrefix: '', passagePrefix: 'd: ' });
+    const wishes = { pooling: 'mean' as const, queryPrefix: 'Q ', passagePrefix: '', maxLength: 128, normalize: false };
+    expect(settleSettings('intfloat/e5-small', said, wishes)).to.deep.equal({ ...wishes, queryMaxLength: 128 });
+  });
+});

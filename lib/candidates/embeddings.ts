@@ -1,11 +1,8 @@
 import { passageText } from '../corpus/passage.js';
 import type { Corpus } from '../corpus/corpus.js';
-import type { Embedder } from '../embedder.js';
 import { InvalidArgumentError } from '../errors.js';
+import type { TextEmbedder } from '../evaluation/retrieval.js';
 import type { LongWork, Query } from '../types.js';
-
-/** What the stages need of an embedder. */
-export type TextEncoder = Pick<Embedder, 'dimension' | 'encode'>;
 
 /** Embeddings by id. Row i of `matrix` (ids × dimension, row-major) is the embedding of the i-th id. */
 export class Embeddings {
@@ -42,7 +39,7 @@ const WINDOW = 16384;
 
 /** Embeds all passages of a corpus, rows in the corpus' order. */
 export async function embedCorpus(
-  embedder: TextEncoder,
+  embedder: TextEmbedder,
   corpus: Corpus,
   { signal, onProgress }: LongWork = {},
 ): Promise<Embeddings> {
@@ -63,7 +60,7 @@ export async function embedCorpus(
 
 /** Embeds queries, rows in their order. */
 export async function embedQueries(
-  embedder: TextEncoder,
+  embedder: TextEmbedder,
   queries: readonly Query[],
   { signal, onProgress }: LongWork = {},
 ): Promise<Embeddings> {

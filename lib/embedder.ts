@@ -18,8 +18,8 @@ export interface EncodeOptions extends LongWork {
 
 /** Texts that are tokenised and sorted by length together. */
 const WINDOW_TEXTS = 4096;
-/** Tokens in one native call: about a second on two cores for a small model, so that an abort is obeyed by then. */
-const CALL_TOKENS = 16_384;
+/** Tokens in one native call: about a second on two cores for a small model, so that progress shows. */
+const CALL_TOKENS = 8192;
 /** Tokens in one micro-batch of a call. */
 const TOKEN_BUDGET = 4096;
 

@@ -46,9 +46,11 @@ export class TrainingLoop {
   };
   readonly #parts: LoopParts;
   readonly #trainer: WatchedTrainer;
+  readonly #keepBytes: number;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
+    this.#keepBytes = parts.options.keepBytes ?? bytesToKeep(parts.model.encoder.device);
     const { weightDecay, clip } = parts.options;
     const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, clip };
     this.#trainer = new WatchedTrainer(parts.model.encoder, optimizer);
@@ -155,8 +157,8 @@ export class TrainingLoop {
   #batchArgs({ queries, passages, rows, teacher, listLength }: Batch) {
     const { model, options, loss } = this.#parts;
     const { pooling } = model.settings;
-    const { tokenBudget, keepBytes = bytesToKeep(model.encoder.device) } = options;
-    return { queries, passages, rows, teacher, listLength, pooling, tokenBudget, keepBytes, loss };
+    const { tokenBudget } = options;
+    return { queries, passages, rows, teacher, listLength, pooling, tokenBudget, keepBytes: this.#keepBytes, loss };
   }
 
   #reportStep(share: number, note?: string): void {

@@ -20,7 +20,7 @@ const runOf = (scores: Record<string, Record<string, number>>): Run =>
 
 describe('evaluateRun', () => {
   const reference = JSON.parse(
-    readFileSync(fileURLToPath(new URL('fixtures/measures/ir_measures.json', import.meta.url)), 'utf8'),
+    readFileSync(fileURLToPath(new URL('fixtures/measures/trec-eval.json', import.meta.url)), 'utf8'),
   );
   const qrels = qrelsOf(reference.qrels);
   const run = runOf(reference.run);

@@ -18,7 +18,7 @@ interface Pair {
 }
 
 const scipy = JSON.parse(
-  readFileSync(fileURLToPath(new URL('fixtures/measures/scipy.json', import.meta.url)), 'utf8'),
+  readFileSync(fileURLToPath(new URL('fixtures/measures/paired-tests.json', import.meta.url)), 'utf8'),
 ) as { student: [number, number, number][]; pairs: Pair[] };
 
 describe('studentTwoSided', () => {

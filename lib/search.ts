@@ -105,6 +105,7 @@ export interface ToRunOptions {
   passageIds: readonly string[];
   /** Leave out the passage whose id equals the query's, as collections ask for whose queries are passages. */
   dropSelf?: boolean;
+  signal?: AbortSignal;
 }
 
 /**
@@ -112,14 +113,16 @@ export interface ToRunOptions {
  * @throws InvalidArgumentError if there are not as many results as query ids, a row has no passage id, or a query id
  *   stands twice
  */
-export function toRun(best: TopK, options: ToRunOptions): Run {
-  const { queryIds, passageIds, dropSelf = false } = options;
+export async function toRun(best: TopK, options: ToRunOptions): Promise<Run> {
+  const { queryIds, passageIds, dropSelf = false, signal } = options;
   const k = queryIds.length > 0 ? best.rows.length / queryIds.length : 0;
   if (!Number.isInteger(k) || best.scores.length !== best.rows.length || (k === 0 && best.rows.length > 0)) {
     throw new InvalidArgumentError('queryIds', `an id for each query of the ${best.rows.length} results`, queryIds);
   }
   const run: Run = new Map();
+  const breathe = breather(signal);
   for (const [index, query] of queryIds.entries()) {
+    await breathe();
     if (run.has(query)) throw new InvalidArgumentError('queryIds', 'each id once', query);
     const ranking: ScoredPassage[] = [];
     for (let place = index * k; place < (index + 1) * k; place++) {

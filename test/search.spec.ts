@@ -115,8 +115,8 @@ describe('searchEmbeddings', () => {
 describe('toRun', () => {
   const best = { rows: Int32Array.of(1, 0, 0, -1), scores: Float32Array.of(0.5, 0.25, 1, -Infinity) };
 
-  it('puts ids in the place of rows and leaves out rows of -1', () => {
-    const run = toRun(best, { queryIds: ['q', 'b'], passageIds: ['a', 'b'] });
+  it('puts ids in the place of rows and leaves out rows of -1', async () => {
+    const run = await toRun(best, { queryIds: ['q', 'b'], passageIds: ['a', 'b'] });
     expect([...run]).to.deep.equal([
       [
         'q',
@@ -129,21 +129,29 @@ describe('toRun', () => {
     ]);
   });
 
-  it('leaves out the passage that has the id of the query, where asked to', () => {
-    const run = toRun(best, { queryIds: ['b', 'a'], passageIds: ['a', 'b'], dropSelf: true });
+  it('leaves out the passage that has the id of the query, where asked to', async () => {
+    const run = await toRun(best, { queryIds: ['b', 'a'], passageIds: ['a', 'b'], dropSelf: true });
     expect([...run]).to.deep.equal([
       ['b', [{ id: 'a', score: 0.25 }]],
       ['a', []],
     ]);
   });
 
-  it('refuses ids that do not fit the result', () => {
-    expect(() => toRun(best, { queryIds: ['q', 'r', 's'], passageIds: ['a', 'b'] })).to.throw(
-      InvalidArgumentError,
-      'Expected an id for each query of the 4 results for queryIds but received an array of 3.',
-    );
-    expect(() => toRun(best, { queryIds: ['q', 'r'], passageIds: ['a'] })).to.throw('an id for row 1 for passageIds');
-    expect(() => toRun(best, { queryIds: ['q', 'q'], passageIds: ['a', 'b'] })).to.throw('each id once for queryIds');
-    expect(() => toRun(best, { queryIds: [], passageIds: [] })).to.throw('for queryIds');
+  it('refuses ids that do not fit the result', async () => {
+    const wrong: [string[], string[], string][] = [
+      [
+        ['q', 'r', 's'],
+        ['a', 'b'],
+        'Expected an id for each query of the 4 results for queryIds but received an array of 3.',
+      ],
+      [['q', 'r'], ['a'], 'Expected an id for row 1 for passageIds but received an array of 1.'],
+      [['q', 'q'], ['a', 'b'], 'Expected each id once for queryIds but received "q".'],
+      [[], [], 'Expected an id for each query of the 4 results for queryIds but received an array of 0.'],
+    ];
+    for (const [queryIds, passageIds, message] of wrong) {
+      const error = await rejection(toRun(best, { queryIds, passageIds }));
+      expect(error).to.be.instanceOf(InvalidArgumentError);
+      expect(error.message).to.equal(message);
+    }
   });
 });

@@ -58,7 +58,7 @@ export async function retrieve(
     signal,
     onProgress,
   });
-  return toRun(best, { queryIds: idsOf(queries), passageIds: idsOf(corpus), dropSelf: true });
+  return toRun(best, { queryIds: idsOf(queries), passageIds: idsOf(corpus), dropSelf: true, signal });
 }
 
 async function readAsModel(corpus: readonly Passage[], signal?: AbortSignal): Promise<string[]> {

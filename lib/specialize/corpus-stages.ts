@@ -1,0 +1,133 @@
+import { embedCorpus } from '../candidates/embeddings.js';
+import { writeNpy } from '../candidates/npy.js';
+import type { DroppedQuery } from '../candidates/selection.js';
+import { requirePassages, sampleIds } from '../corpus/corpus.js';
+import { findDuplicates } from '../corpus/duplicates.js';
+import { writeLines } from '../formats/atomic.js';
+import { readQrels } from '../formats/beir.js';
+import { writeJsonl } from '../formats/jsonl.js';
+import { readLines } from '../formats/lines.js';
+import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
+import { hashInputFile, hashTexts } from './hashes.js';
+import type { SettledOptions } from './options.js';
+import { FILES } from './run-directory.js';
+import type { Stage } from './stage-runner.js';
+import type { Workbench } from './workbench.js';
+
+/** Which passages may be sources and candidates: corpus.json and duplicates.jsonl. */
+export async function corpusStage(bench: Workbench): Promise<Stage> {
+  const { corpus, options, directory, work } = bench;
+  const { minCharacters, duplicateWindow, signal } = options;
+  const sha256 = await bench.corpusHash();
+  const excluded = await excludedIds(bench);
+  return {
+    name: 'corpus',
+    options: { minCharacters, duplicateWindow, excludeJudged: options.excludeJudged },
+    inputs: { corpus: sha256, 'excluded passages': await hashTexts(excluded, signal) },
+    outputs: [FILES.corpus, FILES.duplicates],
+    work: async () => {
+      const dropped = await findDuplicates(corpus, { minCharacters, duplicateWindow, ...work });
+      await writeJsonl(directory.file('duplicates'), dropped, { signal });
+      const unusable = new Set([...excluded, ...dropped.map(({ id }) => id)]);
+      const tooShort = dropped.filter(({ reason }) => reason === 'too short').length;
+      const counts = {
+        passages: corpus.size,
+        tooShort,
+        duplicates: dropped.length - tooShort,
+        excluded: excluded.length,
+        usable: corpus.size - unusable.size,
+      };
+      await writeLines(directory.file('corpus'), [JSON.stringify({ sha256, ...counts, excluded }, null, 2)]);
+      return counts;
+    },
+  };
+}
+
+async function excludedIds({ corpus, options }: Workbench): Promise<string[]> {
+  const { exclude = [], excludeJudged, data, split, signal } = options;
+  const named = typeof exclude === 'string' ? await readIds(exclude, signal) : exclude;
+  const excluded = requirePassages(corpus, named, typeof exclude === 'string' ? exclude : 'exclude');
+  if (excludeJudged) {
+    for (const judged of (await readQrels(data!, split, { signal })).values()) {
+      for (const id of judged.keys()) if (corpus.has(id)) excluded.add(id);
+    }
+  }
+  return [...excluded].sort();
+}
+
+async function readIds(file: string, signal?: AbortSignal): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { text } of readLines(file, { signal, expected: 'a file of passage ids, one a line,' })) {
+    if (text.trim() !== '') ids.push(text.trim());
+  }
+  return ids;
+}
+
+/** The base model's embeddings of the whole corpus, for candidates, the fused teacher and the base's evaluation. */
+export async function embeddingsStage(bench: Workbench): Promise<Stage> {
+  const { corpus, options, directory, work } = bench;
+  const { signal } = options;
+  const model = await bench.modelHash();
+  return {
+    name: 'embeddings',
+    options: encodingOptions(options),
+    inputs: { corpus: await bench.corpusHash(), model },
+    outputs: [FILES.passageEmbeddings, FILES.passageIndex],
+    work: async () => {
+      const { ids, matrix, dimension } = await embedCorpus(await bench.embedder(), corpus, work);
+      const size = { rows: ids.length, columns: dimension };
+      await writeNpy(directory.file('passageEmbeddings'), { ...size, values: matrix }, { signal });
+      const index = { ...size, type: 'fp32', ids: await hashTexts(ids, signal), model, ...encodingOptions(options) };
+      await writeLines(directory.file('passageIndex'), [JSON.stringify(index, null, 2)]);
+      return { passages: ids.length, dimension };
+    },
+  };
+}
+
+/** What decides embeddings beside texts and weights. */
+export function encodingOptions(options: SettledOptions) {
+  const { passageMaxLength, queryMaxLength, pooling, queryPrefix, passagePrefix, precision } = options;
+  return { passageMaxLength, queryMaxLength, pooling, queryPrefix, passagePrefix, precision };
+}
+
+/** The queries whose sources may be used: queries.jsonl. */
+export async function queriesStage(bench: Workbench): Promise<Stage> {
+  const { corpus, options, directory, work } = bench;
+  const { queries: file, maxPassages, seed, signal } = options;
+  return {
+    name: 'queries',
+    options: { maxPassages, seed },
+    inputs: { queries: await hashInputFile(file, 'a JSON Lines file of written queries', signal) },
+    outputs: [FILES.queries, FILES.queriesDropped],
+    work: async () => {
+      const { queries, failed } = await readWrittenQueries(file, { corpus, ...work });
+      const { kept, dropped } = await keepQueries(queries, bench);
+      for (const { line, type, source } of failed) {
+        dropped.push({ query: `line ${line}`, type, stage: 'queries', reason: `empty query of passage ${source}` });
+      }
+      const records = kept.map(({ id, source, type, text }) => ({ id, passage: source, type, query: text }));
+      await writeJsonl(directory.file('queries'), records, { signal });
+      await writeJsonl(directory.file('queriesDropped'), dropped, { signal });
+      const passages = new Set(kept.map(({ source }) => source)).size;
+      return { read: queries.length + failed.length, dropped: dropped.length, kept: kept.length, passages };
+    },
+  };
+}
+
+async function keepQueries(
+  queries: readonly WrittenQuery[],
+  bench: Workbench,
+): Promise<{ kept: WrittenQuery[]; dropped: DroppedQuery[] }> {
+  const { maxPassages, seed } = bench.options;
+  const unusable = await bench.unusable();
+  const sources = queries.map(({ source }) => source).filter((source) => !unusable.has(source));
+  const sample = new Set(await sampleIds(sources, maxPassages, seed));
+  const dropped: DroppedQuery[] = [];
+  const kept = queries.filter(({ id, type, source }) => {
+    if (sample.has(source)) return true;
+    const why = unusable.get(source) ?? `is not in the sample of ${maxPassages} passages`;
+    dropped.push({ query: id, type, stage: 'queries', reason: `source ${source} ${why}` });
+    return false;
+  });
+  return { kept, dropped };
+}

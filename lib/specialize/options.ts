@@ -1,0 +1,178 @@
+import type { Bm25Options } from '../candidates/bm25.js';
+import type { SelectionOptions } from '../candidates/selection.js';
+import type { CorpusSource } from '../corpus/corpus.js';
+import type { DuplicateOptions } from '../corpus/duplicates.js';
+import { InvalidArgumentError } from '../errors.js';
+import { parseMeasures } from '../evaluation/measures.js';
+import { checkResampling } from '../evaluation/statistics.js';
+import type { ListOptions } from '../lists/build.js';
+import { rejectUnknownOptions } from '../option-names.js';
+import type { FusedWeights } from '../teachers/fused.js';
+import { settleOptions, trainingOptionNames, type TrainingOptions } from '../training/options.js';
+import type { LongWork } from '../types.js';
+import type { StageEvent } from './stage-runner.js';
+import { STAGES, type StageName } from './stages.js';
+
+export type Retriever = 'dense' | 'bm25';
+
+/** Options of the stages before training. */
+type PreparationOptions = Omit<DuplicateOptions, keyof LongWork> &
+  Omit<Bm25Options, 'maxCharacters'> &
+  Omit<SelectionOptions, keyof LongWork> &
+  FusedWeights &
+  Omit<ListOptions, keyof LongWork>;
+
+/** Options of trainListwise that the pipeline does not set itself. */
+type TrainingChoices = Omit<TrainingOptions, 'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | keyof LongWork>;
+
+/** What specialize takes. `corpus`, `model`, `queries` and `output` must be given. */
+export interface SpecializeOptions extends PreparationOptions, TrainingChoices, LongWork {
+  /** The passages to search: a BEIR directory, a corpus.jsonl, or passages. */
+  corpus: CorpusSource;
+  /** The model to make better at searching them: a directory or a Hub name. */
+  model: string;
+  /** Queries written for passages: a JSON Lines file of {"passage", "type", "query"}. */
+  queries: string;
+  /** The run directory. What is there already and still holds is not done again. */
+  output: string;
+  /**
+   * 'fused', the default, needs nothing else: dense and BM25 scores of the corpus. Or scores from a file, JSON Lines of
+   * {"query", "passage", "score"} or a TREC run, for the candidates in candidates/fused.trec.
+   */
+  teacher?: 'fused' | { scores: string };
+  /** Ids of passages that are neither sources of queries nor candidates, or a file of them, one a line. */
+  exclude?: readonly string[] | string;
+  /**
+   * Whether passages that the test set judges are excluded too. Default false: neither the test queries nor their
+   * judgements are read in training, and the passages are those that the model is to search.
+   */
+  excludeJudged?: boolean;
+  /** Most passages whose queries are used, a seeded sample. Default 100,000. */
+  maxPassages?: number;
+  /** Who finds candidates. Default ['dense'], the model itself. */
+  retrievers?: readonly Retriever[];
+  /** Candidates per retriever and query. Default 100. */
+  depth?: number;
+  /** A test set of queries that people judged: a BEIR directory. Without it, dev lists are evaluated on. */
+  data?: string;
+  /** Which judgements of the test set. Default 'test'. */
+  split?: string;
+  /** Measures by ir_measures' names; the first decides the verdict. Default nDCG@10, R@100, RR@10, AP, P@10. */
+  measures?: readonly string[];
+  /** Passages per query that are evaluated. Default 1,000. */
+  k?: number;
+  /** Resamples of bootstrap and randomisation test. Default 10,000. */
+  resamples?: number;
+  /** A difference counts as significant if the randomisation test's p is below this. Default 0.05. */
+  significance?: number;
+  /** Of everything random. Default 1. */
+  seed?: number;
+  /** Stop after this stage. Default 'evaluation', the last. */
+  until?: StageName;
+  /** Hears what becomes of each stage. */
+  onStage?: (event: StageEvent) => void;
+}
+
+/** Names of training options that are passed on as they are. */
+export const trainingChoices: readonly string[] = trainingOptionNames.filter(
+  (name) => !['model', 'lists', 'dev', 'corpus', 'output', 'listLength', 'signal', 'onProgress'].includes(name),
+);
+
+/** Names of SpecializeOptions, for refusing others. */
+export const specializeOptionNames: readonly string[] = [
+  ...new Set([
+    ...['corpus', 'model', 'queries', 'output', 'teacher', 'exclude', 'excludeJudged', 'maxPassages', 'retrievers'],
+    ...['depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
+    ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
+    ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
+    ...['data', 'split', 'measures', 'k', 'resamples', 'significance', 'seed', 'until'],
+    ...['onStage', 'signal', 'onProgress'],
+    ...trainingChoices,
+  ]),
+];
+
+/** Options that have a default for every stage to read. */
+export type SettledOptions = SpecializeOptions &
+  Required<
+    Pick<
+      SpecializeOptions,
+      'teacher' | 'excludeJudged' | 'maxPassages' | 'retrievers' | 'depth' | 'split' | 'k' | 'resamples' | 'significance' | 'seed' | 'until'
+    >
+  >;
+
+const DEFAULTS = {
+  teacher: 'fused',
+  excludeJudged: false,
+  maxPassages: 100_000,
+  retrievers: ['dense'],
+  depth: 100,
+  split: 'test',
+  k: 1000,
+  resamples: 10_000,
+  significance: 0.05,
+  seed: 1,
+  until: 'evaluation',
+} as const;
+
+/**
+ * Fills in defaults and checks what can be checked before any work.
+ * @throws InvalidArgumentError or ListwiseError INVALID_ARGUMENT naming the first option that is unknown or cannot be
+ */
+export function settleSpecializeOptions(given: SpecializeOptions): SettledOptions {
+  if (typeof given !== 'object' || given === null) {
+    throw new InvalidArgumentError('options', 'an object with corpus, model, queries and output', given);
+  }
+  rejectUnknownOptions(given, specializeOptionNames, 'specialize');
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { ...DEFAULTS, ...set } as unknown as SettledOptions;
+  checkPlaces(options);
+  checkCounts(options);
+  checkTeacher(options.teacher);
+  checkChoices(options);
+  checkResampling(options);
+  if (options.measures) parseMeasures(options.measures);
+  const training = Object.fromEntries(Object.entries(set).filter(([name]) => trainingChoices.includes(name)));
+  settleOptions({ ...training, model: options.model, lists: 'lists', output: options.output });
+  return options;
+}
+
+function checkPlaces(options: SettledOptions): void {
+  for (const name of ['model', 'queries', 'output', 'data'] as const) {
+    const value: unknown = options[name];
+    if (name === 'data' && value === undefined) continue;
+    if (typeof value !== 'string' || value === '') throw new InvalidArgumentError(name, 'a path that is not empty', value);
+  }
+  if (options.corpus === undefined || options.corpus === null || options.corpus === '') {
+    throw new InvalidArgumentError('corpus', 'a BEIR directory, a corpus.jsonl, or passages', options.corpus);
+  }
+}
+
+function checkCounts(options: SettledOptions): void {
+  for (const name of ['maxPassages', 'depth', 'k'] as const) {
+    if (!Number.isInteger(options[name]) || options[name] < 1) {
+      throw new InvalidArgumentError(name, 'a whole number above 0', options[name]);
+    }
+  }
+  const { significance } = options;
+  if (!(significance > 0 && significance < 1)) {
+    throw new InvalidArgumentError('significance', 'a number between 0 and 1', significance);
+  }
+}
+
+function checkTeacher(teacher: unknown): void {
+  const file = (teacher as { scores?: unknown } | null)?.scores;
+  if (teacher === 'fused' || (typeof file === 'string' && file !== '')) return;
+  throw new InvalidArgumentError('teacher', "'fused' or {scores: file}", teacher);
+}
+
+function checkChoices({ retrievers, until, excludeJudged, data }: SettledOptions): void {
+  const isRetriever = (name: unknown) => name === 'dense' || name === 'bm25';
+  if (!Array.isArray(retrievers) || retrievers.length === 0 || !retrievers.every(isRetriever)) {
+    const wrong = Array.isArray(retrievers) ? retrievers.find((name) => !isRetriever(name)) : retrievers;
+    throw new InvalidArgumentError('retrievers', "one or more of 'dense' and 'bm25'", wrong);
+  }
+  if (!STAGES.includes(until)) throw new InvalidArgumentError('until', `one of ${STAGES.join(', ')}`, until);
+  if (excludeJudged && data === undefined) {
+    throw new InvalidArgumentError('data', 'a test set where excludeJudged is true', undefined);
+  }
+}

@@ -1,0 +1,124 @@
+import { readFile } from 'node:fs/promises';
+import { Bm25Index, type Bm25Options } from '../candidates/bm25.js';
+import { Embeddings } from '../candidates/embeddings.js';
+import { readNpy } from '../candidates/npy.js';
+import type { Corpus } from '../corpus/corpus.js';
+import { Embedder } from '../embedder.js';
+import { DataError } from '../errors.js';
+import { readJsonl, requireId, requireString } from '../formats/jsonl.js';
+import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
+import type { LongWork } from '../types.js';
+import { hashCorpus, hashModel, hashTexts } from './hashes.js';
+import type { SettledOptions } from './options.js';
+import type { RunDirectory } from './run-directory.js';
+
+/** Where a run stands and what its stages work with. Large things are loaded when a stage first asks for them. */
+export class Workbench implements AsyncDisposable {
+  readonly options: SettledOptions;
+  readonly directory: RunDirectory;
+  readonly corpus: Corpus;
+  readonly #modelDirectory: string;
+  #corpusHash: Promise<string> | undefined;
+  #modelHash: Promise<string> | undefined;
+  #embedder: Promise<Embedder> | undefined;
+  #bm25: Promise<Bm25Index> | undefined;
+  #passages: Promise<Embeddings> | undefined;
+
+  constructor(parts: { options: SettledOptions; directory: RunDirectory; corpus: Corpus; modelDirectory: string }) {
+    this.options = parts.options;
+    this.directory = parts.directory;
+    this.corpus = parts.corpus;
+    this.#modelDirectory = parts.modelDirectory;
+  }
+
+  get work(): LongWork {
+    const { signal, onProgress } = this.options;
+    return { signal, onProgress };
+  }
+
+  corpusHash(): Promise<string> {
+    this.#corpusHash ??= hashCorpus(this.corpus, this.options.signal);
+    return this.#corpusHash;
+  }
+
+  /** Of the base model's files. */
+  modelHash(): Promise<string> {
+    this.#modelHash ??= hashModel(this.#modelDirectory, this.options.signal);
+    return this.#modelHash;
+  }
+
+  /** The base model, reading texts as long as training does. */
+  embedder(): Promise<Embedder> {
+    this.#embedder ??= loadEmbedder(this.options.model, this.options);
+    return this.#embedder;
+  }
+
+  /** Lets the base model go; a later stage that asks for it loads it again. */
+  async releaseEmbedder(): Promise<void> {
+    const embedder = await this.#embedder?.catch(() => undefined);
+    this.#embedder = undefined;
+    await embedder?.dispose();
+  }
+
+  bm25(): Promise<Bm25Index> {
+    this.#bm25 ??= Bm25Index.build(this.corpus, { ...bm25Options(this.options), ...this.work });
+    return this.#bm25;
+  }
+
+  /** The base model's embeddings of the whole corpus, as the embeddings stage wrote them. */
+  passages(): Promise<Embeddings> {
+    this.#passages ??= readPassages(this.directory, this.corpus, this.options.signal);
+    return this.#passages;
+  }
+
+  /** The base model's embeddings of the queries, as the candidates stage wrote them. */
+  async queryEmbeddings(): Promise<Embeddings> {
+    const { values, columns } = await readNpy(this.directory.file('queryEmbeddings'), this.work);
+    return new Embeddings((await this.queries()).map(({ id }) => id), values, columns);
+  }
+
+  async queries(): Promise<WrittenQuery[]> {
+    const { signal } = this.options;
+    return (await readWrittenQueries(this.directory.file('queries'), { corpus: this.corpus, signal })).queries;
+  }
+
+  /** Passages that are neither sources nor candidates, and why. */
+  async unusable(): Promise<Map<string, string>> {
+    const unusable = new Map<string, string>();
+    const file = this.directory.file('duplicates');
+    for await (const { value, line } of readJsonl(file, this.work)) {
+      const place = { file, line };
+      const reason = requireString(value, 'reason', place);
+      const why = reason === 'contained' ? `is contained in ${requireId(value, 'of', place)}` : `is ${reason}`;
+      unusable.set(requireId(value, 'id', place), why);
+    }
+    const { excluded } = JSON.parse(await readFile(this.directory.file('corpus'), 'utf8')) as { excluded: string[] };
+    for (const id of excluded) unusable.set(id, 'is excluded');
+    return unusable;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.releaseEmbedder();
+  }
+}
+
+/** A model of the run, base or trained, reading texts as long as training does. */
+export async function loadEmbedder(model: string, options: SettledOptions): Promise<Embedder> {
+  const { device, precision, pooling, queryPrefix, passagePrefix, revision, signal, onProgress } = options;
+  const place = { device, precision, pooling, queryPrefix, passagePrefix, revision, signal, onProgress };
+  const { queryMaxLength, passageMaxLength } = options;
+  return Embedder.load(model, { ...place, queryMaxLength, maxLength: passageMaxLength });
+}
+
+export function bm25Options({ bm25K1, bm25B, bm25Delta, bm25Analysis }: SettledOptions): Bm25Options {
+  return { bm25K1, bm25B, bm25Delta, bm25Analysis };
+}
+
+async function readPassages(directory: RunDirectory, corpus: Corpus, signal?: AbortSignal): Promise<Embeddings> {
+  const { rows, columns, values } = await readNpy(directory.file('passageEmbeddings'), { signal });
+  const ids = [...corpus.ids()];
+  const index = JSON.parse(await readFile(directory.file('passageIndex'), 'utf8')) as { ids: string };
+  if (rows === ids.length && index.ids === (await hashTexts(ids, signal))) return new Embeddings(ids, values, columns);
+  const problem = `Expected the embeddings of the ${ids.length} passages of this corpus but it holds others; remove the file.`;
+  throw new DataError({ file: directory.file('passageEmbeddings') }, problem);
+}

@@ -56,7 +56,10 @@ export async function readJudgements(options: JudgementOptions, signal?: AbortSi
 /** A system with the name that a comparison gives it. */
 export type NamedSystem = (RunSystem | ModelSystem) & { name: string };
 
-/** @throws InvalidArgumentError if two systems have one name, or one has none; NotFoundError if a run file is missing */
+/**
+ * @throws InvalidArgumentError if two systems have one name, or one has none
+ * @throws NotFoundError if a run file is missing
+ */
 export async function nameSystems(systems: readonly System[], { collection }: Judgements): Promise<NamedSystem[]> {
   const named: NamedSystem[] = [];
   for (const [index, system] of systems.entries()) {

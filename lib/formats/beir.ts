@@ -117,7 +117,8 @@ export async function readQrels(directory: string, split = 'test', options: Read
 
 async function explainMissingSplit(directory: string, split: string): Promise<string> {
   if ((await kindOf(directory)) !== 'directory') {
-    return `Expected a BEIR directory (corpus.jsonl, queries.jsonl, qrels/${split}.tsv) at ${directory} but there is none; check the path.`;
+    const layout = `corpus.jsonl, queries.jsonl, qrels/${split}.tsv`;
+    return `Expected a BEIR directory (${layout}) at ${directory} but there is none; check the path.`;
   }
   const names = await readdir(join(directory, 'qrels')).catch(() => []);
   const splits = names

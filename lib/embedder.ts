@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from './errors.js';
 import { breather } from './event-loop.js';
-import { type EmbeddingModel, type ModelOptions, loadModel, modelOptionNames } from './models/model.js';
+import { type EmbeddingModel, loadModel, type ModelOptions, modelOptionNames } from './models/model.js';
 import { NativeQueue } from './models/native-queue.js';
 import { gatherTexts, textCount, tokenCount } from './models/packed-texts.js';
 import { saveModel } from './models/saved-model.js';

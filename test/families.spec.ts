@@ -29,13 +29,19 @@ describe('describeModel', () => {
       'attention.query.bias': 'encoder.layer.{layer}.attention.self.query.bias',
       'feedForward.norm.weight': 'encoder.layer.{layer}.output.LayerNorm.weight',
     });
-    const used = new Set(Object.values(weightNames).flatMap((name) => [name.replace('{layer}', '0'), name.replace('{layer}', '1')]));
+    const used = new Set(
+      Object.values(weightNames).flatMap((name) => [name.replace('{layer}', '0'), name.replace('{layer}', '1')]),
+    );
     const unused = [...names()].filter((name) => !used.has(name));
     expect(unused).to.deep.equal(['pooler.dense.weight']);
   });
 
   it('finds the prefix that a file with a head carries', () => {
-    const { weightNames } = describeModel(tinyConfig, new Set([...names('bert.'), 'cls.predictions.bias']), 'config.json');
+    const { weightNames } = describeModel(
+      tinyConfig,
+      new Set([...names('bert.'), 'cls.predictions.bias']),
+      'config.json',
+    );
     expect(weightNames['embeddings.word']).to.equal('bert.embeddings.word_embeddings.weight');
     expect(weightNames['attention.key.weight']).to.equal('bert.encoder.layer.{layer}.attention.self.key.weight');
   });
@@ -49,7 +55,11 @@ describe('describeModel', () => {
     expect(weightNames['attention.norm.bias']).to.equal('bert.encoder.layer.{layer}.attention.output.LayerNorm.beta');
   });
 
-  for (const [name, activation] of Object.entries({ gelu_new: 'gelu-tanh', gelu_pytorch_tanh: 'gelu-tanh', relu: 'relu' })) {
+  for (const [name, activation] of Object.entries({
+    gelu_new: 'gelu-tanh',
+    gelu_pytorch_tanh: 'gelu-tanh',
+    relu: 'relu',
+  })) {
     it(`computes hidden_act ${name} as ${activation}`, () => {
       const { architecture } = describeModel({ ...tinyConfig, hidden_act: name }, names(), 'config.json');
       expect(architecture.activation).to.equal(activation);
@@ -66,7 +76,10 @@ describe('describeModel', () => {
   });
 
   const refused: [Record<string, unknown>, string][] = [
-    [{ position_embedding_type: 'relative_key' }, 'position_embedding_type "relative_key" is not supported; supported: "absolute".'],
+    [
+      { position_embedding_type: 'relative_key' },
+      'position_embedding_type "relative_key" is not supported; supported: "absolute".',
+    ],
     [{ hidden_act: 'silu' }, 'hidden_act "silu" is not supported; supported: "gelu",'],
     [{ is_decoder: true }, 'is_decoder true is not supported; supported: false.'],
     [{ add_cross_attention: true }, 'add_cross_attention true is not supported; supported: false.'],

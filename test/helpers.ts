@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { smallModelDirectory } from '../lib/setup/model.js';
 import { Random } from '../lib/random.js';
+import { smallModelDirectory } from '../lib/setup/model.js';
 
 /** Numbers by name with their shapes, as a safetensors file holds them. */
 export type Tensors = Record<string, { shape: number[]; values: Float32Array }>;
@@ -72,7 +72,9 @@ export function writeSafetensors(file: string, tensors: Tensors): void {
   const padded = Buffer.concat([text, Buffer.alloc((8 - (text.length % 8)) % 8, ' ')]);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
-  const data = Object.values(tensors).map(({ values }) => Buffer.from(values.buffer, values.byteOffset, values.byteLength));
+  const data = Object.values(tensors).map(({ values }) =>
+    Buffer.from(values.buffer, values.byteOffset, values.byteLength),
+  );
   writeFileSync(file, Buffer.concat([length, padded, ...data]));
 }
 
@@ -103,13 +105,26 @@ export function tinyTokenizer(): object {
     truncation: { direction: 'Right', max_length: 4, strategy: 'LongestFirst', stride: 0 },
     padding: { strategy: { Fixed: 8 }, direction: 'Right', pad_id: 0, pad_type_id: 0, pad_token: '[PAD]' },
     added_tokens: VOCABULARY.slice(0, 4).map(special),
-    normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: true,
+      strip_accents: null,
+      lowercase: true,
+    },
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
       type: 'TemplateProcessing',
-      single: [{ SpecialToken: { id: '[CLS]', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: { id: '[SEP]', type_id: 0 } }],
+      single: [
+        { SpecialToken: { id: '[CLS]', type_id: 0 } },
+        { Sequence: { id: 'A', type_id: 0 } },
+        { SpecialToken: { id: '[SEP]', type_id: 0 } },
+      ],
       pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
-      special_tokens: { '[CLS]': { id: '[CLS]', ids: [2], tokens: ['[CLS]'] }, '[SEP]': { id: '[SEP]', ids: [3], tokens: ['[SEP]'] } },
+      special_tokens: {
+        '[CLS]': { id: '[CLS]', ids: [2], tokens: ['[CLS]'] },
+        '[SEP]': { id: '[SEP]', ids: [3], tokens: ['[SEP]'] },
+      },
     },
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
     model: {
@@ -164,7 +179,10 @@ export function tinyWeights(config: typeof tinyConfig, seed = 1, prefix = ''): T
   const entries = Object.entries(shapes).map(([name, shape]) => {
     const center = name.endsWith('LayerNorm.weight') ? 1 : 0;
     const count = shape.reduce((product, size) => product * size, 1);
-    return [prefix + name, { shape, values: Float32Array.from({ length: count }, () => center + normal(random) * 0.2) }];
+    return [
+      prefix + name,
+      { shape, values: Float32Array.from({ length: count }, () => center + normal(random) * 0.2) },
+    ];
   });
   return Object.fromEntries(entries);
 }
@@ -191,7 +209,11 @@ export function writeTinyModel(directory = join(temporaryDirectory(), 'tiny'), o
   writeJson(join(directory, 'config.json'), config);
   writeSafetensors(join(directory, 'model.safetensors'), options.weights ?? tinyWeights(config, seed));
   writeJson(join(directory, 'tokenizer.json'), tinyTokenizer());
-  writeJson(join(directory, 'tokenizer_config.json'), { tokenizer_class: 'BertTokenizer', do_lower_case: true, model_max_length: 40 });
+  writeJson(join(directory, 'tokenizer_config.json'), {
+    tokenizer_class: 'BertTokenizer',
+    do_lower_case: true,
+    model_max_length: 40,
+  });
   if (plain) {
     rmSync(join(directory, '1_Pooling'), { recursive: true });
     return directory;
@@ -200,7 +222,12 @@ export function writeTinyModel(directory = join(temporaryDirectory(), 'tiny'), o
   writeJson(
     join(directory, 'modules.json'),
     modules.map((kind, idx) => ({
-      ...{ idx, name: String(idx), path: idx === 0 ? '' : `${idx}_${kind}`, type: `sentence_transformers.models.${kind}` },
+      ...{
+        idx,
+        name: String(idx),
+        path: idx === 0 ? '' : `${idx}_${kind}`,
+        type: `sentence_transformers.models.${kind}`,
+      },
     })),
   );
   writeJson(join(directory, '1_Pooling', 'config.json'), {

@@ -30,7 +30,11 @@ describe('readModelDirectory', () => {
   it('reads pooling by the first token, under the older and the newer name', async () => {
     const directory = writeTinyModel(undefined, { pooling: 'cls' });
     expect((await readModelDirectory(directory)).pooling).to.equal('first-token');
-    writeJson(join(directory, '1_Pooling/config.json'), { embedding_dimension: 32, pooling_mode: 'cls', include_prompt: true });
+    writeJson(join(directory, '1_Pooling/config.json'), {
+      embedding_dimension: 32,
+      pooling_mode: 'cls',
+      include_prompt: true,
+    });
     expect((await readModelDirectory(directory)).pooling).to.equal('first-token');
   });
 
@@ -75,8 +79,14 @@ describe('readModelDirectory', () => {
 
   it('reads prompts, lengths and lower-casing', async () => {
     const directory = writeTinyModel();
-    writeJson(join(directory, 'config_sentence_transformers.json'), { prompts: { query: 'q: ', document: '', passage: 'p: ' } });
-    writeJson(join(directory, 'sentence_bert_config.json'), { max_seq_length: 24, query_length: 12, do_lower_case: true });
+    writeJson(join(directory, 'config_sentence_transformers.json'), {
+      prompts: { query: 'q: ', document: '', passage: 'p: ' },
+    });
+    writeJson(join(directory, 'sentence_bert_config.json'), {
+      max_seq_length: 24,
+      query_length: 12,
+      do_lower_case: true,
+    });
     const model = await readModelDirectory(directory);
     expect(model.prompts).to.deep.equal({ query: 'q: ', passage: 'p: ' });
     expect(model).to.include({ maxLength: 24, queryMaxLength: 12, lowerCase: true });
@@ -127,8 +137,12 @@ describe('readModelDirectory', () => {
     );
     const cut = await refusal((directory) => truncateSync(join(directory, 'model.safetensors'), 20_000));
     expect(cut.code).to.equal('BAD_MODEL');
-    expect(cut.message).to.match(/^M\/model\.safetensors is cut off: tensor \S+ ends at byte \d+ of its data, but there are only \d+\./);
-    const noFile = await refusal((directory) => writeFileSync(join(directory, 'model.safetensors'), 'version https://git-lfs'));
+    expect(cut.message).to.match(
+      /^M\/model\.safetensors is cut off: tensor \S+ ends at byte \d+ of its data, but there are only \d+\./,
+    );
+    const noFile = await refusal((directory) =>
+      writeFileSync(join(directory, 'model.safetensors'), 'version https://git-lfs'),
+    );
     expect(noFile.message).to.match(/^M\/model\.safetensors is no complete safetensors file: it has 23 bytes/);
   });
 
@@ -138,13 +152,21 @@ describe('readModelDirectory', () => {
       (directory) =>
         writeJson(
           join(directory, 'modules.json'),
-          modules('sentence_transformers.models.Transformer', 'sentence_transformers.models.Pooling', 'sentence_transformers.models.Dense'),
+          modules(
+            'sentence_transformers.models.Transformer',
+            'sentence_transformers.models.Pooling',
+            'sentence_transformers.models.Dense',
+          ),
         ),
       'M/modules.json: modules Transformer, Pooling, Dense are not supported; supported: one Transformer, then Pooling, then optionally Normalize.',
     ],
     [
       "an author's own module",
-      (directory) => writeJson(join(directory, 'modules.json'), modules('custom.Transformer', 'sentence_transformers.models.Pooling')),
+      (directory) =>
+        writeJson(
+          join(directory, 'modules.json'),
+          modules('custom.Transformer', 'sentence_transformers.models.Pooling'),
+        ),
       'M/modules.json: modules custom.Transformer, Pooling are not supported; supported: one Transformer, then Pooling, then optionally Normalize.',
     ],
     [
@@ -155,17 +177,22 @@ describe('readModelDirectory', () => {
     [
       'two poolings at once',
       (directory) =>
-        writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode_cls_token: true, pooling_mode_mean_tokens: true }),
+        writeJson(join(directory, '1_Pooling/config.json'), {
+          pooling_mode_cls_token: true,
+          pooling_mode_mean_tokens: true,
+        }),
       'M/1_Pooling/config.json: pooling by cls and mean is not supported; supported: mean, cls.',
     ],
     [
       'pooling without the prompt',
-      (directory) => writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode: 'mean', include_prompt: false }),
+      (directory) =>
+        writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode: 'mean', include_prompt: false }),
       'M/1_Pooling/config.json: pooling without the prompt (include_prompt false) is not supported.',
     ],
     [
       'a setting of the Transformer module that is not known',
-      (directory) => writeJson(join(directory, 'sentence_bert_config.json'), { max_seq_length: 8, query_expansion: { length: 32 } }),
+      (directory) =>
+        writeJson(join(directory, 'sentence_bert_config.json'), { max_seq_length: 8, query_expansion: { length: 32 } }),
       'M/sentence_bert_config.json: query_expansion {"length":32} is not supported.',
     ],
   ];
@@ -218,14 +245,25 @@ describe('settleSettings', () => {
 
   it("takes the recipe's word where the directory says nothing", () => {
     expect(settleSettings('intfloat/e5-small', directory)).to.deep.equal({
-      ...{ pooling: 'mean', normalize: true, queryPrefix: 'query: ', passagePrefix: 'passage: ', maxLength: 512, queryMaxLength: 512 },
+      ...{
+        pooling: 'mean',
+        normalize: true,
+        queryPrefix: 'query: ',
+        passagePrefix: 'passage: ',
+        maxLength: 512,
+        queryMaxLength: 512,
+      },
     });
     expect(settleSettings('unknown', directory)).to.include({ pooling: 'mean', queryPrefix: '', passagePrefix: '' });
   });
 
   it("puts the directory's word above the recipe's, and the caller's above both", () => {
     const said = { ...directory, pooling: 'first-token' as const, prompts: { query: '', passage: 'd: ' } };
-    expect(settleSettings('intfloat/e5-small', said)).to.include({ pooling: 'first-token', queryPrefix: '', passagePrefix: 'd: ' });
+    expect(settleSettings('intfloat/e5-small', said)).to.include({
+      pooling: 'first-token',
+      queryPrefix: '',
+      passagePrefix: 'd: ',
+    });
     const wishes = { pooling: 'mean' as const, queryPrefix: 'Q ', passagePrefix: '', maxLength: 128, normalize: false };
     expect(settleSettings('intfloat/e5-small', said, wishes)).to.deep.equal({ ...wishes, queryMaxLength: 128 });
   });

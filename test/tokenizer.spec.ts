@@ -22,13 +22,19 @@ describe('Tokenizer.pack', () => {
   it('packs texts one after the other, with special tokens and without padding', async () => {
     const packed = await (await load()).pack(['ab c', 'd']);
     expect(Array.from(packed.offsets)).to.deep.equal([0, 5, 8]);
-    expect(unpack(packed)).to.deep.equal([[CLS, ...word('ab'), ...word('c'), SEP], [CLS, ...word('d'), SEP]]);
+    expect(unpack(packed)).to.deep.equal([
+      [CLS, ...word('ab'), ...word('c'), SEP],
+      [CLS, ...word('d'), SEP],
+    ]);
   });
 
   it('gives an empty text its special tokens only, and no texts nothing', async () => {
     const tokenizer = await load();
     expect(tokenizer.specialTokens).to.equal(2);
-    expect(unpack(await tokenizer.pack(['', ' ']))).to.deep.equal([[CLS, SEP], [CLS, SEP]]);
+    expect(unpack(await tokenizer.pack(['', ' ']))).to.deep.equal([
+      [CLS, SEP],
+      [CLS, SEP],
+    ]);
     expect(await tokenizer.pack([])).to.deep.equal({ ids: new Int32Array(0), offsets: new Int32Array([0]) });
   });
 
@@ -40,7 +46,10 @@ describe('Tokenizer.pack', () => {
   it('cuts to maxLength with the special tokens kept, whatever length was asked for before', async () => {
     const tokenizer = await load();
     const lengths = async (maxLength: number) => unpack(await tokenizer.pack(['abcdefgh', 'a'], { maxLength }));
-    expect(await lengths(5)).to.deep.equal([[CLS, ...word('abc'), SEP], [CLS, ...word('a'), SEP]]);
+    expect(await lengths(5)).to.deep.equal([
+      [CLS, ...word('abc'), SEP],
+      [CLS, ...word('a'), SEP],
+    ]);
     expect((await lengths(40))[0]).to.deep.equal([CLS, ...word('abcdefgh'), SEP]);
     const both = await Promise.all([lengths(4), lengths(6)]);
     expect(both.map(([first]) => first?.length)).to.deep.equal([4, 6]);
@@ -70,7 +79,10 @@ describe('Tokenizer.pack', () => {
   it('names the first text that is no string', async () => {
     const tokenizer = await load();
     const error = await rejection(tokenizer.pack(['a', null as unknown as string]));
-    expect(error).to.include({ code: 'INVALID_ARGUMENT', message: 'Expected a string for texts[1] but received null.' });
+    expect(error).to.include({
+      code: 'INVALID_ARGUMENT',
+      message: 'Expected a string for texts[1] but received null.',
+    });
   });
 
   for (const maxLength of [2, 41, 1.5, Number.NaN]) {
@@ -88,7 +100,9 @@ describe('Tokenizer.pack', () => {
     writeJson(join(directory, 'tokenizer.json'), definition);
     const error = await rejection((await load(directory)).pack(['az']));
     expect(error.code).to.equal('BAD_MODEL');
-    expect(error.message).to.match(/tokenizer\.json gave token id 999, but the model's vocab_size is 56: the tokenizer belongs to another model\.$/);
+    expect(error.message).to.match(
+      /tokenizer\.json gave token id 999, but the model's vocab_size is 56: the tokenizer belongs to another model\.$/,
+    );
   });
 
   it('says so when tokenizer.json is missing or broken', async () => {
@@ -98,12 +112,17 @@ describe('Tokenizer.pack', () => {
     rmSync(join(directory, 'tokenizer.json'));
     const error = await rejection(load(directory));
     expect(error.code).to.equal('BAD_MODEL');
-    expect(error.message).to.include('tokenizer.json is missing. Make it once in Python from the older files: AutoTokenizer');
+    expect(error.message).to.include(
+      'tokenizer.json is missing. Make it once in Python from the older files: AutoTokenizer',
+    );
   });
 
   it('stops when aborted', async () => {
     const stop = new AbortController();
-    const packing = (await load()).pack(randomTexts(2000), { signal: stop.signal, onSlice: () => stop.abort(new Error('enough')) });
+    const packing = (await load()).pack(randomTexts(2000), {
+      signal: stop.signal,
+      onSlice: () => stop.abort(new Error('enough')),
+    });
     expect((await rejection(packing)).message).to.equal('enough');
   });
 });

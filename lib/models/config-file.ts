@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { ModelError, describe } from '../errors.js';
+import { describe, ModelError } from '../errors.js';
 
 /** A model directory's JSON file, parsed; undefined if it is not there. */
 export async function readConfig(file: string): Promise<unknown> {
@@ -36,7 +36,6 @@ export function optionalField<T extends 'string' | 'number' | 'boolean'>(
 ): { string: string; number: number; boolean: boolean }[T] | undefined {
   const value = config[field];
   if (value === undefined || value === null) return undefined;
-  // biome-ignore lint/suspicious/useValidTypeof: `type` is one of typeof's results
   if (typeof value !== type) {
     throw new ModelError(`${file}: expected a ${type} for ${field} but found ${describe(value)}.`);
   }

@@ -4,8 +4,8 @@ import { ModelError, NotFoundError } from '../errors.js';
 import type { Architecture, Pooling, WeightNames } from '../native.js';
 import { optionalField, readConfigObject } from './config-file.js';
 import { describeModel } from './families.js';
-import { type SentenceModules, readModules } from './modules.js';
-import { type TransformerSettings, readTransformerSettings } from './transformer-config.js';
+import { readModules, type SentenceModules } from './modules.js';
+import { readTransformerSettings, type TransformerSettings } from './transformer-config.js';
 import { findWeights } from './weight-files.js';
 
 /** What a model's directory says, in sentence-transformers' layout or transformers' plain one. */
@@ -49,7 +49,9 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
   const configFile = join(transformer, 'config.json');
   const config = await readConfigObject(configFile);
   if (!config) {
-    throw new ModelError(`${configFile} is missing, so ${directory} is no model directory: expected config.json there.`);
+    throw new ModelError(
+      `${configFile} is missing, so ${directory} is no model directory: expected config.json there.`,
+    );
   }
   const weights = await findWeights(transformer);
   const described = describeModel(config, new Set(weights.tensors.keys()), configFile);

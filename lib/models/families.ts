@@ -1,4 +1,4 @@
-import { ListwiseError, ModelError, describe } from '../errors.js';
+import { describe, ListwiseError, ModelError } from '../errors.js';
 import type { Architecture, WeightNames } from '../native.js';
 
 /** What a model's config.json and weights file say, in the terms of the packed block. */

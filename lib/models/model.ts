@@ -3,7 +3,7 @@ import { type Device, type NativeEncoder, native, runJob } from '../native.js';
 import type { LongWork } from '../types.js';
 import { type ModelDirectory, readModelDirectory } from './directory.js';
 import { resolveModel } from './hub.js';
-import { type ModelSettings, checkSettings, settleSettings } from './settings.js';
+import { checkSettings, type ModelSettings, settleSettings } from './settings.js';
 import { Tokenizer } from './tokenizer.js';
 
 export interface ModelOptions extends Partial<ModelSettings>, LongWork {

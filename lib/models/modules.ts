@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ListwiseError, ModelError, describe } from '../errors.js';
+import { describe, ListwiseError, ModelError } from '../errors.js';
 import type { Pooling } from '../native.js';
 import { optionalField, readConfig, readConfigObject } from './config-file.js';
 
@@ -87,7 +87,10 @@ async function readPooling(file: string): Promise<Pick<SentenceModules, 'pooling
     );
   }
   if (config['include_prompt'] === false) {
-    throw new ListwiseError('UNSUPPORTED', `${file}: pooling without the prompt (include_prompt false) is not supported.`);
+    throw new ListwiseError(
+      'UNSUPPORTED',
+      `${file}: pooling without the prompt (include_prompt false) is not supported.`,
+    );
   }
   const width =
     optionalField(config, 'embedding_dimension', 'number', file) ??

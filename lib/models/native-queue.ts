@@ -39,7 +39,10 @@ export class NativeQueue {
   /** Refuses further work, stops what runs, and resolves when nothing runs any more. */
   async close(): Promise<void> {
     this.#closed.abort(
-      new ListwiseError('DISPOSED', `This ${this.#owner} has been disposed of and cannot be used again; load a new one.`),
+      new ListwiseError(
+        'DISPOSED',
+        `This ${this.#owner} has been disposed of and cannot be used again; load a new one.`,
+      ),
     );
     await this.#last;
   }

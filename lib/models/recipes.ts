@@ -60,7 +60,12 @@ const RECIPES: readonly NamedRecipe[] = [
  * @param name a Hub name (`BAAI/bge-small-en-v1.5`) or a path; its last part is compared, whatever its case
  */
 export function recipeFor(name: string): Recipe | undefined {
-  const last = name.split(/[\\/]+/).filter(Boolean).at(-1)?.toLowerCase() ?? '';
+  const last =
+    name
+      .split(/[\\/]+/)
+      .filter(Boolean)
+      .at(-1)
+      ?.toLowerCase() ?? '';
   const found = RECIPES.find((recipe) => recipe.pattern.test(last));
   if (!found) return undefined;
   const { pattern: _, ...recipe } = found;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ListwiseError, ModelError, describe } from '../errors.js';
+import { describe, ListwiseError, ModelError } from '../errors.js';
 import { optionalField, readConfigObject } from './config-file.js';
 
 /** What sentence_bert_config.json says about the Transformer module. */
@@ -27,7 +27,13 @@ const isTextEncoder: Check = (value) =>
   JSON.stringify(value) === '{"text":{"method":"forward","method_output_name":"last_hidden_state"}}';
 
 /** Settings of how Python loads the model, without effect on what it computes here. */
-const LOADING = new Set(['torch_dtype', 'dtype', 'attn_implementation', 'model_max_length', 'use_memory_efficient_attention']);
+const LOADING = new Set([
+  'torch_dtype',
+  'dtype',
+  'attn_implementation',
+  'model_max_length',
+  'use_memory_efficient_attention',
+]);
 const isLoading: Check = (value) => isEmpty(value) || Object.keys(value as object).every((key) => LOADING.has(key));
 
 /** Every field there may be, with the values that mean what is computed here. */

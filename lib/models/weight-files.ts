@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ListwiseError, ModelError } from '../errors.js';
 import { readConfigObject } from './config-file.js';
-import { type TensorInfo, readSafetensorsHeader } from './safetensors.js';
+import { readSafetensorsHeader, type TensorInfo } from './safetensors.js';
 
 export interface WeightFiles {
   /** Absolute or as the directory was given. */

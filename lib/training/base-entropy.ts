@@ -5,7 +5,7 @@ import { type PackedTexts, runJob } from '../native.js';
 import { Random } from '../random.js';
 import type { LongWork } from '../types.js';
 import { type Batch, makeBatch } from './batches.js';
-import { type ListScores, type TemperatureMatch, matchTemperature, meanEntropy } from './temperature.js';
+import { type ListScores, matchTemperature, meanEntropy, type TemperatureMatch } from './temperature.js';
 import type { TrainingData } from './training-set.js';
 
 export interface MatchOptions extends LongWork {
@@ -37,7 +37,10 @@ export async function matchTeacher(
     listLength: batch.listLength,
   };
   signal?.throwIfAborted();
-  return matchTemperature({ scores: batch.teacher, listLength: batch.listLength }, meanEntropy(student, studentTemperature));
+  return matchTemperature(
+    { scores: batch.teacher, listLength: batch.listLength },
+    meanEntropy(student, studentTemperature),
+  );
 }
 
 /** Inner products of each query with its passages, both of unit length. */

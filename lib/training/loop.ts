@@ -141,7 +141,11 @@ export class TrainingLoop {
       const size = Math.min(batchSize, dev.size - start);
       const report = (share: number) =>
         onProgress?.({ stage: 'evaluation', done: start + share * size, total: dev.size, unit: 'queries' });
-      const batch = await makeBatch(dev, data.passages, Int32Array.from({ length: size }, (_, i) => start + i));
+      const batch = await makeBatch(
+        dev,
+        data.passages,
+        Int32Array.from({ length: size }, (_, i) => start + i),
+      );
       const losses = await this.#trainer.evaluate(this.#batchArgs(batch), {
         signal,
         onShare: report,

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '../errors.js';
-import type { LossOptions } from '../native.js';
 import type { ModelOptions } from '../models/model.js';
+import type { LossOptions } from '../native.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import type { LongWork } from '../types.js';
 import type { Batching } from './batches.js';
@@ -154,7 +154,8 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
   const options = { ...DEFAULTS, ...(Object.fromEntries(set) as unknown as TrainingOptions) };
   for (const name of ['model', 'output'] as const) {
     const value = options[name];
-    if (typeof value !== 'string' || value === '') throw new InvalidArgumentError(name, 'a path that is not empty', value);
+    if (typeof value !== 'string' || value === '')
+      throw new InvalidArgumentError(name, 'a path that is not empty', value);
   }
   for (const [name, [expected, holds]] of Object.entries(NUMBERS)) {
     const value = options[name as keyof TrainingOptions];

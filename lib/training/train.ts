@@ -155,7 +155,8 @@ function describeResult(
 
 async function writeSummary(options: SettledOptions, result: TrainingResult): Promise<void> {
   const { signal: _, onProgress: __, onStep: ___, lists, dev, corpus, ...plain } = options;
-  const source = (value: unknown) => (typeof value === 'string' ? value : Array.isArray(value) ? value.length : undefined);
+  const source = (value: unknown) =>
+    typeof value === 'string' ? value : Array.isArray(value) ? value.length : undefined;
   const summary = {
     options: { ...plain, lists: source(lists), dev: source(dev), corpus: source(corpus) },
     ...result,

@@ -1,6 +1,6 @@
 import { type Corpus, type CorpusSource, loadCorpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
-import { InvalidArgumentError, ListwiseError, describe } from '../errors.js';
+import { describe, InvalidArgumentError, ListwiseError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readLists } from '../lists/file.js';
 import type { EmbeddingModel } from '../models/model.js';
@@ -67,7 +67,10 @@ export async function readTrainingData(model: EmbeddingModel, options: TrainingD
     });
   const withQueries = async (set: Omit<TrainingSet, 'queries'>, lists: readonly TrainingList[]) => ({
     ...set,
-    queries: await packAll(lists.map((list) => list.query), 'queries'),
+    queries: await packAll(
+      lists.map((list) => list.query),
+      'queries',
+    ),
   });
   return {
     passages: await packAll(texts.texts, 'passages'),
@@ -87,7 +90,9 @@ async function settleCorpus(source: TrainingCorpus | undefined, work: LongWork):
     get: (id) => {
       const found = map.get(id);
       if (found === undefined) return undefined;
-      return typeof found === 'string' ? { id, title: '', text: found } : { id, title: found.title ?? '', text: found.text };
+      return typeof found === 'string'
+        ? { id, title: '', text: found }
+        : { id, title: found.title ?? '', text: found.text };
     },
   };
 }
@@ -105,7 +110,7 @@ async function settleLists(
     const files = await Promise.all(given.map((file) => readLists(file, options)));
     return files.flat();
   }
-  given.forEach((list, place) => checkList(list as TrainingList, `${argument}[${place}]`));
+  for (const [place, list] of given.entries()) checkList(list as TrainingList, `${argument}[${place}]`);
   return given as readonly TrainingList[];
 }
 
@@ -118,7 +123,8 @@ function checkList(list: TrainingList, name: string): void {
   }
   for (const [j, { id, score }] of list.passages.entries()) {
     if (typeof id !== 'string') throw new InvalidArgumentError(`${name}.passages[${j}].id`, 'a string', id);
-    if (!Number.isFinite(score)) throw new InvalidArgumentError(`${name}.passages[${j}].score`, 'a finite number', score);
+    if (!Number.isFinite(score))
+      throw new InvalidArgumentError(`${name}.passages[${j}].score`, 'a finite number', score);
   }
 }
 
@@ -169,7 +175,10 @@ class PassageTexts {
     const known = this.#rows.get(passage.id);
     if (known !== undefined) {
       if (this.texts[known] === text) return known;
-      throw badList(list, `gives passage ${describe(passage.id)} another text than an earlier list; one id is one text.`);
+      throw badList(
+        list,
+        `gives passage ${describe(passage.id)} another text than an earlier list; one id is one text.`,
+      );
     }
     this.#rows.set(passage.id, this.texts.length);
     this.texts.push(text);

@@ -40,7 +40,10 @@ describe('parity of encoders with transformers', () => {
       });
       after(() => encoder?.dispose());
 
-      for (const [pooling, embeddings] of [['first-token', firstToken], ['mean', mean]] as const) {
+      for (const [pooling, embeddings] of [
+        ['first-token', firstToken],
+        ['mean', mean],
+      ] as const) {
         it(`gives the same embeddings, pooled by ${pooling}, to 1e-5`, async () => {
           const args = { ...pack(inputIds), pooling, normalize: true, tokenBudget: 4096 };
           const actual = await runJob(() => encoder.encode(args));

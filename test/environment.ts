@@ -1,0 +1,61 @@
+import { spawn, spawnSync } from 'node:child_process';
+import type { Context } from 'mocha';
+
+const python = process.env.LISTWISE_TEST_PYTHON ?? 'python3';
+let hasSentenceTransformers: boolean | undefined;
+
+/** Skips a test where the Python that LISTWISE_TEST_PYTHON names (default python3) has no sentence-transformers. */
+export function skipWithoutPython(test: Context): void {
+  test.timeout(120_000);
+  const find = 'import importlib.util, sys; sys.exit(importlib.util.find_spec("sentence_transformers") is None)';
+  hasSentenceTransformers ??= spawnSync(python, ['-c', find]).status === 0;
+  if (hasSentenceTransformers) return;
+  test.test!.title += ` (skipped: ${python} has no sentence_transformers; set LISTWISE_TEST_PYTHON)`;
+  test.skip();
+}
+
+const PROGRAM = `
+import json, sys
+from sentence_transformers import SentenceTransformer
+given = json.load(sys.stdin)
+model = SentenceTransformer(given["model"], device="cpu")
+encode = model.encode_query if given["kind"] == "query" else model.encode_document
+embeddings = encode(given["texts"], convert_to_numpy=True)
+json.dump(embeddings.flatten().tolist(), sys.stdout)
+`;
+
+/** What sentence-transformers gives for texts of a kind. */
+export async function embeddingsInPython(
+  model: string,
+  texts: readonly string[],
+  kind: 'query' | 'passage',
+): Promise<number[]> {
+  const child = spawn(python, ['-c', PROGRAM], { env: { ...process.env, HF_HUB_OFFLINE: '1' } });
+  child.stdin.end(JSON.stringify({ model, texts, kind }));
+  const [output, errors] = await Promise.all([child.stdout, child.stderr].map((stream) => stream.toArray()));
+  const code = await new Promise<number | null>((resolve) => {
+    if (child.exitCode !== null) resolve(child.exitCode);
+    else child.once('close', resolve);
+  });
+  if (code !== 0) throw new Error(`Python ended with ${code}:\n${Buffer.concat(errors!)}`);
+  return JSON.parse(Buffer.concat(output!).toString());
+}
+
+/** Runs work beside a timer. @returns the longest time between two ticks, and how long the work took, in ms */
+export async function longestPause(work: () => Promise<unknown>): Promise<{ pause: number; work: number }> {
+  let [pause, last] = [0, performance.now()];
+  const tick = () => {
+    const now = performance.now();
+    pause = Math.max(pause, now - last);
+    last = now;
+  };
+  const timer = setInterval(tick, 2);
+  const started = performance.now();
+  try {
+    await work();
+    tick();
+    return { pause, work: performance.now() - started };
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,56 @@
+import type { LongWork } from '../types.js';
+
+/** How an option's text is read: the value's kind decides what the library gets. */
+export type OptionKind = 'text' | 'texts' | 'whole' | 'number' | 'flag' | 'number or word';
+
+/** An option of a command. Its name is the API's; the command line writes `maxLength` as `--max-length`. */
+export interface OptionSpec {
+  name: string;
+  kind: OptionKind;
+  /** What a reader of --help sees in the place of the value, such as `directory`. */
+  value?: string;
+  help: string;
+  required?: boolean;
+  choices?: readonly string[];
+}
+
+/** What a command works with: signals to obey, progress to report, lines for people on stderr. */
+export interface Session extends Required<LongWork> {
+  say(line: string): void;
+}
+
+/** What a command ends with: one object for --json, text for people, and the exit code if it is not 0. */
+export interface Outcome {
+  json: object;
+  text: string;
+  exitCode?: number;
+}
+
+/** A command as data; program.ts makes the command line and its help of it. */
+export interface CommandSpec {
+  name: string;
+  /** One line for the list of commands. */
+  summary: string;
+  /** What it does, reads and writes, for --help. */
+  description: string;
+  options: readonly OptionSpec[];
+  /** Texts without an option in front, such as search's queries. */
+  texts?: { name: string; help: string };
+  /** Command lines that work as they are, with what each is for. */
+  examples: readonly { line: string; purpose: string }[];
+  run(options: Record<string, unknown>, session: Session, texts: string[]): Promise<Outcome>;
+}
+
+/** 'maxLength' → '--max-length'. */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** The options of these names that were given; the rest of a command's options is for others. */
+export function pick<T extends object>(options: Record<string, unknown>, names: readonly (keyof T & string)[]): T {
+  const given = names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
+  return Object.fromEntries(given) as T;
+}
+
+/** A command line that cannot be meant. */
+export class UsageError extends Error {}

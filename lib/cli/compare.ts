@@ -1,0 +1,69 @@
+import type { CommandSpec } from './command.js';
+import { pick } from './command.js';
+import { lengthOption, loadingOptions, loadingOptionsOf } from './model-options.js';
+
+export const compareCommand: CommandSpec = {
+  name: 'compare',
+  summary: 'compare models or runs, query by query, with tests',
+  description:
+    'Compares systems with a base over all judged queries: means, the difference with its interval by the paired ' +
+    'bootstrap, a paired randomisation test and a t-test, corrected by Holm over all measures and systems, and the ' +
+    "queries that gained and lost most. A system is a run file in TREC's layout, or a model, which is run on --data.",
+  options: [
+    { name: 'base', kind: 'text', value: 'system', required: true, help: 'run file or model to compare with' },
+    { name: 'others', kind: 'texts', value: 'system', required: true, help: 'run files or models to compare' },
+    { name: 'data', kind: 'text', value: 'directory', help: 'test collection in the layout of BEIR' },
+    { name: 'qrels', kind: 'text', value: 'file', help: 'judgements alone, which will do for run files' },
+    { name: 'split', kind: 'text', value: 'name', help: 'which judgements of --data (default: test)' },
+    {
+      name: 'measures',
+      kind: 'texts',
+      value: 'name',
+      help: "ir_measures' names (default: nDCG@10 R@100 RR@10 AP P@10)",
+    },
+    {
+      name: 'relevanceLevel',
+      kind: 'whole',
+      value: 'grade',
+      help: 'lowest grade that counts as relevant (default: 1)',
+    },
+    { name: 'judgedOnly', kind: 'flag', help: 'leave passages without judgement out of the rankings' },
+    { name: 'resamples', kind: 'whole', value: 'count', help: 'of bootstrap and randomisation test (default: 10000)' },
+    { name: 'seed', kind: 'whole', value: 'number', help: 'of both (default: 1)' },
+    { name: 'confidence', kind: 'number', value: 'share', help: 'of the interval (default: 0.95)' },
+    {
+      name: 'examples',
+      kind: 'whole',
+      value: 'count',
+      help: 'changed queries to name (default: 5 in JSON, 3 in text)',
+    },
+    { name: 'k', kind: 'whole', value: 'passages', help: 'how deep models search (default: 1000)' },
+    lengthOption,
+    ...loadingOptions,
+  ],
+  examples: [
+    {
+      line: 'compare --base sentence-transformers/all-MiniLM-L6-v2 --others runs/cranfield/training/model --data cranfield',
+      purpose: 'did the training help?',
+    },
+    {
+      line: 'compare --base base.trec --others trained.trec bm25.trec --qrels qrels/test.tsv --measures nDCG@10',
+      purpose: 'runs that other tools wrote',
+    },
+  ],
+  async run(options, { signal, onProgress }) {
+    const { compare } = await import('../evaluation/compare.js');
+    const { formatComparison } = await import('../evaluation/table.js');
+    const names = ['base', 'others', 'data', 'qrels', 'split', 'measures', 'relevanceLevel', 'judgedOnly'] as const;
+    const numbers = ['resamples', 'seed', 'confidence', 'examples', 'k', 'maxLength'] as const;
+    const comparison = await compare({
+      ...pick<Parameters<typeof compare>[0]>(options, [...names, ...numbers]),
+      modelOptions: loadingOptionsOf(options),
+      signal,
+      onProgress,
+    });
+    const width = process.stdout.columns || 100;
+    const examples = typeof options.examples === 'number' ? options.examples : 3;
+    return { json: comparison, text: formatComparison(comparison, { width, examples }) };
+  },
+};

@@ -1,0 +1,164 @@
+import { existsSync } from 'node:fs';
+import { availableParallelism, freemem, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { getHFHubCachePath } from '@huggingface/hub';
+import { hubEndpoint, isHubOffline } from '../models/hub.js';
+import { native } from '../native.js';
+import { compiledAddon, prebuiltFor } from '../setup/addon.js';
+import { missingTools, toolVersion } from '../setup/build.js';
+import { compareVersions, describeLibtorch, findLibtorch, type Libtorch, OWN_LIBTORCH } from '../setup/libtorch.js';
+import { smallModelDirectory } from '../setup/model.js';
+import { cacheDirectory } from '../setup/paths.js';
+import { pythonProgram, pythonVersion } from '../setup/python.js';
+import type { CommandSpec } from './command.js';
+
+/** One thing that was looked at. `fix` is there where it is not as it must be. */
+interface Finding {
+  name: string;
+  found: string;
+  /** 'note' is for what listwise can do without. */
+  state: 'ok' | 'note' | 'problem';
+  fix?: string;
+}
+
+export const doctorCommand: CommandSpec = {
+  name: 'doctor',
+  summary: 'say what was found on this machine, what is wrong, and how to mend it',
+  description:
+    'Looks at Node, the compiler, cmake, Python, libtorch, the addon, CUDA, threads, memory, caches and the Hub. ' +
+    'Changes nothing and asks no network. Exit code 1 if something that listwise needs is wrong.',
+  options: [],
+  examples: [
+    { line: 'doctor', purpose: 'when something does not work' },
+    { line: 'doctor --json > doctor.json', purpose: 'to send along with a question' },
+  ],
+  async run() {
+    const findings = examine();
+    const problems = findings.filter(({ state }) => state === 'problem').length;
+    const closing = problems
+      ? `${problems} problem${problems > 1 ? 's' : ''}.`
+      : 'Everything that listwise needs is there.';
+    return {
+      json: { ok: problems === 0, findings },
+      text: [...findings.flatMap(describeFinding), '', closing].join('\n'),
+      exitCode: problems ? 1 : 0,
+    };
+  },
+};
+
+function examine(): Finding[] {
+  const { libtorch, finding } = examineLibtorch();
+  return [node(), ...tools(libtorch), python(libtorch), finding, ...addon(libtorch), machine(), ...caches()];
+}
+
+function node(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const isOld = major < 20 || (major === 20 && minor < 19);
+  return {
+    name: 'Node',
+    found: `${process.versions.node} (${process.platform} ${process.arch})`,
+    ...(isOld ? { state: 'problem', fix: 'listwise needs Node 20.19 or newer' } : { state: 'ok' }),
+  };
+}
+
+/** Needed to compile only, so not needed where an addon is there. */
+function tools(libtorch: Libtorch | null): Finding[] {
+  const isReady = compiledAddon() !== null || (libtorch !== null && prebuiltFor(libtorch) !== null);
+  const missing = missingTools();
+  const finding = (name: string, programs: string[], what: string): Finding => {
+    const version = toolVersion(programs);
+    if (version && !missing.includes(what)) return { name, found: version, state: 'ok' };
+    const fix = `\`apt install g++ make cmake\`, or what your system calls them${isReady ? ', to compile again' : ''}`;
+    return { name, found: 'not found', state: isReady ? 'note' : 'problem', fix };
+  };
+  const compilers = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+  return [finding('C++ compiler', compilers, 'a C++ compiler'), finding('cmake', ['cmake'], 'cmake')];
+}
+
+/** Needed to fetch a libtorch only. */
+function python(libtorch: Libtorch | null): Finding {
+  const found = pythonVersion();
+  if (found) return { name: 'Python', found: `${found.version} (${found.executable})`, state: 'ok' };
+  return {
+    name: 'Python',
+    found: `${pythonProgram()} cannot be run`,
+    state: libtorch ? 'note' : 'problem',
+    fix: 'install Python 3.10 or newer with pip, or let PYTHON name one; it is what fetches libtorch',
+  };
+}
+
+function examineLibtorch(): { libtorch: Libtorch | null; finding: Finding } {
+  try {
+    const { libtorch, skipped } = findLibtorch();
+    if (libtorch) {
+      const isNewer = compareVersions(libtorch.version, OWN_LIBTORCH) > 0;
+      const state = isNewer ? 'note' : 'ok';
+      const fix = `newer than ${OWN_LIBTORCH}, with which listwise was tested; if it gives trouble, set LIBTORCH`;
+      return {
+        libtorch,
+        finding: { name: 'libtorch', found: describeLibtorch(libtorch), state, ...(isNewer && { fix }) },
+      };
+    }
+    const fix = 'run `npx listwise setup`, which fetches one, or set LIBTORCH to an unpacked libtorch';
+    return { libtorch, finding: { name: 'libtorch', found: `none: ${skipped.join('; ')}`, state: 'problem', fix } };
+  } catch (error) {
+    const [found = '', ...fix] = (error as Error).message.split('\n');
+    return { libtorch: null, finding: { name: 'libtorch', found, state: 'problem', fix: fix.join(' ') } };
+  }
+}
+
+/** Loads the addon: what it says of itself is what will be used. */
+function addon(libtorch: Libtorch | null): Finding[] {
+  try {
+    const { torch, cuda, threads, kernels } = native().environment();
+    const compiled = compiledAddon();
+    const where = compiled ? `compiled here: ${compiled.file}` : `prebuilt: ${libtorch && prebuiltFor(libtorch)}`;
+    const device = cuda
+      ? 'available'
+      : libtorch?.cuda
+        ? 'none found, though libtorch is a CUDA build'
+        : 'none (CPU build)';
+    return [
+      { name: 'addon', found: `loads, with libtorch ${torch} (${where})`, state: 'ok' },
+      { name: 'CUDA', found: device, state: 'ok' },
+      {
+        name: 'threads',
+        found: `${threads} of ${availableParallelism()} processors, kernels: ${kernels}`,
+        state: 'ok',
+      },
+    ];
+  } catch (error) {
+    const [found = '', ...rest] = (error as Error).message.split('\n');
+    const fix = rest.length ? rest.map((line) => line.trim()).join(' ') : 'run `npx listwise setup`';
+    return [{ name: 'addon', found, state: 'problem', fix }];
+  }
+}
+
+function machine(): Finding {
+  const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return { name: 'memory', found: `${gigabytes(freemem())} free of ${gigabytes(totalmem())}`, state: 'ok' };
+}
+
+function caches(): Finding[] {
+  const model = smallModelDirectory();
+  const isThere = existsSync(join(model, 'model.safetensors'));
+  const hub = `${getHFHubCachePath()} (${isHubOffline() ? 'offline: HF_HUB_OFFLINE is set' : hubEndpoint()})`;
+  return [
+    { name: 'cache', found: cacheDirectory(), state: 'ok' },
+    { name: 'Hub cache', found: hub, state: 'ok' },
+    isThere
+      ? { name: 'small model', found: model, state: 'ok' }
+      : {
+          name: 'small model',
+          found: 'not fetched',
+          state: 'note',
+          fix: '`npx listwise setup --small-model` brings it',
+        },
+  ];
+}
+
+const MARKS = { ok: 'ok  ', note: 'note', problem: 'BAD ' };
+
+function describeFinding({ name, found, state, fix }: Finding): string[] {
+  return [`${MARKS[state]}  ${name.padEnd(12)}  ${found}`, ...(fix ? [`${' '.repeat(20)}-> ${fix}`] : [])];
+}

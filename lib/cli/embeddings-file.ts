@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { readNpy, writeNpy } from '../candidates/npy.js';
+import type { Embedder } from '../embedder.js';
+import { DataError } from '../errors.js';
+
+/** What stands beside a .npy file of embeddings, as <file>.json: how they were made, and the id of each row. */
+export interface EmbeddingsRecord {
+  model: string;
+  /** SHA-256 over the model's weights, so that vectors of two models are not mixed. */
+  weights: string;
+  kind: 'query' | 'passage';
+  prefix: string;
+  pooling: string;
+  normalize: boolean;
+  maxLength: number;
+  dimension: number;
+  ids: string[];
+}
+
+/** How this embedder makes embeddings of a kind, without the ids. */
+export async function recordOf(
+  embedder: Embedder,
+  { model, kind, maxLength }: { model: string; kind: 'query' | 'passage'; maxLength?: number | undefined },
+): Promise<Omit<EmbeddingsRecord, 'ids'>> {
+  const { pooling, normalize, queryPrefix, passagePrefix, queryMaxLength } = embedder.settings;
+  const own = kind === 'query' ? queryMaxLength : embedder.maxLength;
+  return {
+    model,
+    weights: await weightsHash(embedder.directory),
+    kind,
+    prefix: kind === 'query' ? queryPrefix : passagePrefix,
+    pooling,
+    normalize,
+    maxLength: maxLength ?? own,
+    dimension: embedder.dimension,
+  };
+}
+
+async function weightsHash(directory: string): Promise<string> {
+  const hash = createHash('sha256');
+  const files = (await readdir(directory)).filter((name) => name.endsWith('.safetensors')).sort();
+  for (const file of files) await pipeline(createReadStream(join(directory, file)), hash, { end: false });
+  return hash.digest('hex');
+}
+
+/** Writes the matrix as .npy and its record beside it. */
+export async function writeEmbeddings(
+  file: string,
+  { record, values, signal }: { record: EmbeddingsRecord; values: Float32Array; signal: AbortSignal },
+): Promise<void> {
+  const { ids, dimension } = record;
+  await writeNpy(file, { rows: ids.length, columns: dimension, values }, { signal });
+  await writeFile(`${file}.json`, `${JSON.stringify(record)}\n`);
+}
+
+/**
+ * Embeddings that were written before, if there are any.
+ * @throws DataError if they were made in another way than `expected`, or the two files do not fit
+ */
+export async function readEmbeddings(
+  file: string,
+  { expected, signal }: { expected: Omit<EmbeddingsRecord, 'ids'>; signal: AbortSignal },
+): Promise<{ ids: string[]; values: Float32Array } | null> {
+  if (!existsSync(file)) return null;
+  const record = await readRecord(`${file}.json`);
+  for (const [field, wanted] of Object.entries(expected)) {
+    const found = record[field as keyof EmbeddingsRecord];
+    // A model may be named in several ways; its weights say which it is.
+    if (field === 'model' || found === wanted) continue;
+    throw new DataError(
+      { file: `${file}.json`, field },
+      `Expected embeddings with ${field} ${JSON.stringify(wanted)} but these have ${JSON.stringify(found)}; remove ` +
+        'both files to have them made anew, or name another file.',
+    );
+  }
+  const { rows, columns, values } = await readNpy(file, { signal });
+  if (rows === record.ids.length && columns === record.dimension) return { ids: record.ids, values };
+  const problem = `Expected ${record.ids.length} × ${record.dimension} numbers, as ${file}.json says, but found ${rows} × ${columns}.`;
+  throw new DataError({ file }, problem);
+}
+
+async function readRecord(file: string): Promise<EmbeddingsRecord> {
+  try {
+    const record = JSON.parse(await readFile(file, 'utf8'));
+    if (Array.isArray(record?.ids)) return record;
+  } catch (cause) {
+    throw new DataError({ file }, `Expected the record of the embeddings beside them: ${(cause as Error).message}.`);
+  }
+  throw new DataError({ file, field: 'ids' }, 'Expected the id of each row but there are none.');
+}

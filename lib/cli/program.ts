@@ -1,0 +1,224 @@
+import { readFileSync } from 'node:fs';
+import { InvalidArgumentError as BadValue, Command, CommanderError, Option } from 'commander';
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import { type CommandSpec, flagOf, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
+import { compareCommand } from './compare.js';
+import { readConfig } from './config-file.js';
+import { doctorCommand } from './doctor.js';
+import { encodeCommand } from './encode.js';
+import { evaluateCommand } from './evaluate.js';
+import { Interrupted, interruptible } from './interrupt.js';
+import { type ProgressStream, progressDisplay } from './progress.js';
+import { searchCommand } from './search.js';
+import { setupCommand } from './setup.js';
+import { specializeCommand } from './specialize.js';
+import { trainCommand } from './train.js';
+
+export interface Streams {
+  stdout: { write(text: string): unknown };
+  stderr: ProgressStream;
+}
+
+const COMMANDS: readonly CommandSpec[] = [
+  specializeCommand,
+  trainCommand,
+  evaluateCommand,
+  compareCommand,
+  encodeCommand,
+  searchCommand,
+  doctorCommand,
+  setupCommand,
+];
+
+export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+
+const AFTER_HELP = `
+Exit codes: 0 success; 1 failure; 2 wrong usage; 130 stopped by Ctrl-C, 143 by SIGTERM.
+Results go to stdout, progress and messages to stderr. With --json every command writes exactly one JSON object to
+stdout; after a failure that is {"error": {"code", "message"}}.
+
+Start with:
+  $ npx listwise setup                  prepare libtorch and the addon, once
+  $ npx listwise doctor                 see what was found
+  $ npx listwise specialize --help      the whole way from a corpus to a better model`;
+
+/**
+ * Runs one command line, without the program's own name.
+ * @returns the exit code
+ */
+export async function runCommandLine(args: readonly string[], streams: Streams = process): Promise<number> {
+  const wantsJson = args.includes('--json');
+  const program = buildProgram(streams, async (spec, given, texts) => {
+    exitCode = await runCommand(spec, given, { streams, texts });
+  });
+  let exitCode: number = EXIT.ok;
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return EXIT.ok;
+    if (wantsJson) writeJson(streams, { error: { code: 'USAGE', message: error.message } });
+    return EXIT.usage;
+  }
+  return exitCode;
+}
+
+type Action = (spec: CommandSpec, given: Record<string, unknown>, texts: string[]) => Promise<void>;
+
+function buildProgram(streams: Streams, action: Action): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const program = new Command('listwise')
+    .description('Makes an embedding model better at searching your documents, and proves it.')
+    .version(version, '--version', 'print the version')
+    .helpOption('--help', 'print this help')
+    .helpCommand(false)
+    .configureOutput({
+      writeOut: (text) => streams.stdout.write(text),
+      writeErr: (text) => streams.stderr.write(text),
+    })
+    .addHelpText('after', AFTER_HELP)
+    .exitOverride();
+  for (const spec of COMMANDS) addCommand(program, spec, action);
+  return program;
+}
+
+function addCommand(program: Command, spec: CommandSpec, action: Action): void {
+  const command = program
+    .command(spec.name)
+    .summary(spec.summary)
+    .description(spec.description)
+    .helpOption('--help', 'print this help')
+    .allowExcessArguments(false)
+    .showHelpAfterError(`Run \`listwise ${spec.name} --help\` for all options.`);
+  if (spec.texts) command.argument(`[${spec.texts.name}...]`, spec.texts.help);
+  for (const option of spec.options) command.addOption(toOption(option));
+  command
+    .option('--config <file>', 'read options from a JSON file; the command line goes first')
+    .option('--json', 'write one JSON object to stdout')
+    .option('--quiet', 'show no progress')
+    .addHelpText('after', examplesOf(spec))
+    .action(async (...given: unknown[]) => {
+      const texts = spec.texts ? (given[0] as string[]) : [];
+      await action(spec, command.opts(), texts);
+    });
+}
+
+function examplesOf({ examples }: CommandSpec): string {
+  const lines = examples.flatMap(({ line, purpose }) => [`  # ${purpose}`, ...continued(`  $ npx listwise ${line}`)]);
+  return `\nExamples:\n${lines.join('\n')}`;
+}
+
+/** A long command line, broken before options so that it can still be copied. */
+function continued(line: string): string[] {
+  const lines: string[] = [];
+  let current = '';
+  for (const part of line.split(/(?= --)/)) {
+    if (current && current.length + part.length > 78) {
+      lines.push(`${current} \\`);
+      current = `     ${part}`;
+    } else current += part;
+  }
+  return [...lines, current];
+}
+
+function toOption({ name, kind, value, help, required, choices }: OptionSpec): Option {
+  const flag = flagOf(name);
+  const rest = kind === 'texts' ? '...' : '';
+  const flags = kind === 'flag' ? flag : `${flag} <${choices ? 'choice' : value}${rest}>`;
+  const option = new Option(flags, `${required ? '(required) ' : ''}${help}`);
+  if (choices) option.choices([...choices]);
+  else if (kind === 'whole') option.argParser((text) => parseNumber(text, { whole: true }));
+  else if (kind === 'number') option.argParser((text) => parseNumber(text));
+  else if (kind === 'number or word') option.argParser((text) => (/^[a-z]/i.test(text) ? text : parseNumber(text)));
+  return option;
+}
+
+function parseNumber(text: string, { whole = false } = {}): number {
+  const number = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isFinite(number) || (whole && !Number.isSafeInteger(number))) {
+    throw new BadValue(`Expected a ${whole ? 'whole ' : ''}number.`);
+  }
+  return number;
+}
+
+interface Invocation {
+  streams: Streams;
+  texts: string[];
+}
+
+async function runCommand(spec: CommandSpec, given: Record<string, unknown>, invocation: Invocation): Promise<number> {
+  const { streams, texts } = invocation;
+  const { json, quiet, config, ...own } = given;
+  const display = progressDisplay(streams.stderr);
+  const say = (line: string) => {
+    display.end();
+    streams.stderr.write(`${line}\n`);
+  };
+  try {
+    const options = typeof config === 'string' ? { ...(await readConfig(config, spec.options)), ...own } : own;
+    checkRequired(spec, options);
+    const outcome = await interruptible(
+      (signal) => {
+        const session: Session = { signal, say, onProgress: quiet ? () => {} : (progress) => display.show(progress) };
+        return spec.run(options, session, texts);
+      },
+      () => say('Stopping cleanly; press Ctrl-C again to stop at once.'),
+    );
+    display.end();
+    write(streams, outcome, json === true);
+    return outcome.exitCode ?? EXIT.ok;
+  } catch (error) {
+    display.end();
+    return fail(error, { spec, streams, json: json === true });
+  }
+}
+
+function checkRequired({ name, options: specs }: CommandSpec, options: Record<string, unknown>): void {
+  const missing = specs.filter((spec) => spec.required && options[spec.name] === undefined);
+  if (missing.length === 0) return;
+  const flags = missing.map((spec) => flagOf(spec.name)).join(', ');
+  throw new UsageError(`${name} needs ${flags}. Run \`listwise ${name} --help\` for what to give.`);
+}
+
+function write(streams: Streams, { json, text }: Outcome, asJson: boolean): void {
+  if (asJson) writeJson(streams, json);
+  else streams.stdout.write(text.endsWith('\n') || text === '' ? text : `${text}\n`);
+}
+
+function writeJson({ stdout }: Streams, value: object): void {
+  stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+interface Failure {
+  spec: CommandSpec;
+  streams: Streams;
+  json: boolean;
+}
+
+/** Says what went wrong, on stderr and for --json on stdout too. @returns the exit code */
+function fail(error: unknown, { spec, streams, json }: Failure): number {
+  const { code, message, exitCode } = explain(error, spec);
+  streams.stderr.write(code === 'ABORTED' ? `${message}\n` : `error: ${message}\n`);
+  if (json) writeJson(streams, { error: { code, message } });
+  return exitCode;
+}
+
+function explain(error: unknown, spec: CommandSpec): { code: string; message: string; exitCode: number } {
+  if (error instanceof Interrupted) return { code: 'ABORTED', message: error.message, exitCode: error.exitCode };
+  if (error instanceof UsageError) return { code: 'USAGE', message: error.message, exitCode: EXIT.usage };
+  if (error instanceof InvalidArgumentError) {
+    // Messages name the API's option; on the command line it is written with dashes.
+    const isOption = spec.options.some(({ name }) => name === error.argument);
+    const message = isOption
+      ? error.message.replace(` for ${error.argument} `, ` for ${flagOf(error.argument)} `)
+      : error.message;
+    return { code: error.code, message, exitCode: EXIT.usage };
+  }
+  const code = (error as { code?: unknown } | null)?.code;
+  if (error instanceof ListwiseError || (error instanceof Error && code === 'SETUP')) {
+    return { code: String(code), message: error.message, exitCode: EXIT.failure };
+  }
+  // Not an error that listwise explains: where it came from helps those who look into it.
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: typeof code === 'string' ? code : 'INTERNAL', message, exitCode: EXIT.failure };
+}

@@ -1,0 +1,144 @@
+import { SingleBar } from 'cli-progress';
+import type { Progress } from '../types.js';
+
+export interface ProgressStream {
+  write(text: string): unknown;
+  isTTY?: boolean | undefined;
+  columns?: number | undefined;
+}
+
+/** Shows how far long work is. `end` must be called before anything else is written. */
+export interface ProgressDisplay {
+  show(progress: Progress): void;
+  end(): void;
+}
+
+/** A bar on a terminal, else a plain line every few seconds. */
+export function progressDisplay(stream: ProgressStream, now: () => number = Date.now): ProgressDisplay {
+  return stream.isTTY ? new Bar(stream, now) : new Lines(stream, now);
+}
+
+/** Rate and time left of a stage, from what it has done since it was first heard of. */
+class Pace {
+  #stage: string | undefined;
+  #started = 0;
+  #first = 0;
+
+  constructor(readonly now: () => number) {}
+
+  /** @returns whether the stage is a new one */
+  follow({ stage, done }: Progress): boolean {
+    if (stage === this.#stage) return false;
+    this.#stage = stage;
+    this.#started = this.now();
+    this.#first = done;
+    return true;
+  }
+
+  describe({ done, total, unit }: Progress): string {
+    const seconds = (this.now() - this.#started) / 1000;
+    const rate = (done - this.#first) / seconds;
+    if (seconds < 0.5 || !(rate > 0)) return '';
+    const left = total > done ? `, ${duration((total - done) / rate)} left` : '';
+    return `${amount(rate, unit)}/s${left}`;
+  }
+}
+
+const SECONDS_BETWEEN_LINES = 5;
+
+class Lines implements ProgressDisplay {
+  readonly #pace: Pace;
+  #last = Number.NEGATIVE_INFINITY;
+  readonly #seen = new Set<string>();
+
+  constructor(
+    readonly stream: ProgressStream,
+    readonly now: () => number,
+  ) {
+    this.#pace = new Pace(now);
+  }
+
+  show(progress: Progress): void {
+    this.#pace.follow(progress);
+    const isNew = !this.#seen.has(progress.stage);
+    if (!isNew && this.now() - this.#last < SECONDS_BETWEEN_LINES * 1000) return;
+    this.#seen.add(progress.stage);
+    this.#last = this.now();
+    const { stage, done, total, unit, note } = progress;
+    const of = total > 0 ? ` of ${amount(total, unit)} ${unitName(unit)}` : ` ${unitName(unit)}`;
+    const percent = total > 0 ? ` (${Math.floor((100 * done) / total)} %)` : '';
+    const pace = this.#pace.describe(progress);
+    const tail = [pace, note].filter(Boolean).join('; ');
+    this.stream.write(`${stage}: ${amount(done, unit)}${of}${percent}${tail ? `; ${tail}` : ''}\n`);
+  }
+
+  end(): void {}
+}
+
+class Bar implements ProgressDisplay {
+  readonly #pace: Pace;
+  #bar: SingleBar | undefined;
+
+  constructor(
+    readonly stream: ProgressStream,
+    readonly now: () => number,
+  ) {
+    this.#pace = new Pace(now);
+  }
+
+  show(progress: Progress): void {
+    const { stage, done, total, unit, note } = progress;
+    if (this.#pace.follow(progress)) {
+      this.end();
+      this.#bar = this.#newBar();
+      this.#bar.start(Math.max(total, done), done, { stage, count: '', pace: '' });
+    }
+    const count = total > 0 ? `${amount(done, unit)}/${amount(total, unit)}` : amount(done, unit);
+    const pace = [this.#pace.describe(progress), note].filter(Boolean).join('; ');
+    this.#bar?.setTotal(Math.max(total, done));
+    this.#bar?.update(done, { stage, count: `${count} ${unitName(unit)}`, pace });
+  }
+
+  end(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+
+  #newBar(): SingleBar {
+    return new SingleBar({
+      stream: this.stream as NodeJS.WritableStream,
+      format: (_options, { progress }, payload) => this.#line(progress, payload),
+      hideCursor: true,
+      fps: 8,
+      // Ours restores the cursor on Ctrl-C; the library's own handler would end the process.
+      gracefulExit: false,
+    });
+  }
+
+  /** Cut to the terminal's width, since a line that wraps cannot be drawn over. */
+  #line(progress: number, { stage, count, pace }: { stage: string; count: string; pace: string }): string {
+    const filled = Math.round(progress * 24);
+    const bar = `${'█'.repeat(filled)}${'░'.repeat(24 - filled)}`;
+    const percent = `${Math.floor(progress * 100)} %`.padStart(5);
+    return `${stage} ${bar} ${percent}  ${count}  ${pace}`.slice(0, (this.stream.columns ?? 80) - 1);
+  }
+}
+
+/** A number as people write it: bytes in megabytes, others with thousands apart. */
+function amount(value: number, unit: string): string {
+  if (unit === 'bytes') return (value / 1e6).toFixed(value < 1e7 ? 1 : 0);
+  if (value < 10 && !Number.isInteger(value)) return value.toFixed(1);
+  return Math.round(value).toLocaleString('en');
+}
+
+function unitName(unit: string): string {
+  return unit === 'bytes' ? 'MB' : unit;
+}
+
+/** '45 s', '3 min 20 s', '2 h 5 min'. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}

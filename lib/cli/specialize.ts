@@ -1,0 +1,140 @@
+import type { SpecializeOptions } from '../specialize/options.js';
+import type { Specialization } from '../specialize/specialize.js';
+import type { StageEvent } from '../specialize/stage-runner.js';
+import { STAGES } from '../specialize/stages.js';
+import type { CommandSpec, OptionSpec, Session } from './command.js';
+import { loadingOptions, modelOption } from './model-options.js';
+import { duration } from './progress.js';
+import { trainingOptions } from './train.js';
+
+const preparationOptions: readonly OptionSpec[] = [
+  {
+    name: 'teacher',
+    kind: 'text',
+    value: 'fused|file',
+    help: 'fused: dense and BM25 scores, needs nothing else; or a file of scores (default: fused)',
+  },
+  { name: 'exclude', kind: 'text', value: 'file', help: 'ids of passages to leave out, one a line' },
+  { name: 'excludeJudged', kind: 'flag', help: 'leave out passages that the test set judges' },
+  {
+    name: 'maxPassages',
+    kind: 'whole',
+    value: 'count',
+    help: 'most passages whose queries are used (default: 100000)',
+  },
+  { name: 'minCharacters', kind: 'whole', value: 'count', help: 'shorter passages are dropped (default: 10)' },
+  { name: 'duplicateWindow', kind: 'whole', value: 'count', help: 'neighbours looked at for duplicates (default: 9)' },
+  { name: 'retrievers', kind: 'texts', value: 'name', help: 'who finds candidates: dense, bm25 (default: dense)' },
+  { name: 'depth', kind: 'whole', value: 'passages', help: 'candidates per retriever and query (default: 100)' },
+  {
+    name: 'maxSourceRank',
+    kind: 'whole',
+    value: 'rank',
+    help: "lowest rank of a query's source passage (default: 20)",
+  },
+  { name: 'minCandidates', kind: 'whole', value: 'count', help: 'queries with fewer are dropped (default: 20)' },
+  { name: 'rrfK', kind: 'number', value: 'number', help: 'of reciprocal rank fusion (default: 60)' },
+  { name: 'denseWeight', kind: 'number', value: 'weight', help: 'of the fused teacher (default: 0.7)' },
+  { name: 'bm25Weight', kind: 'number', value: 'weight', help: 'of the fused teacher (default: 0.3)' },
+  { name: 'bm25K1', kind: 'number', value: 'number', help: 'saturation of term frequency (default: 1.2)' },
+  { name: 'bm25B', kind: 'number', value: 'share', help: 'of length normalisation (default: 0.75)' },
+  { name: 'bm25Delta', kind: 'number', value: 'number', help: 'of BM25+ (default: 0, plain BM25)' },
+  {
+    name: 'bm25Analysis',
+    kind: 'text',
+    choices: ['english', 'none'],
+    help: 'how text becomes terms (default: english)',
+  },
+  { name: 'lowPercentile', kind: 'number', value: 'percent', help: 'of teacher scores, becomes 0 (default: 1)' },
+  { name: 'keepPercentile', kind: 'number', value: 'percent', help: 'queries with a lower top score go (default: 25)' },
+  { name: 'highPercentile', kind: 'number', value: 'percent', help: 'of teacher scores, becomes 1 (default: 99)' },
+  { name: 'devShare', kind: 'number', value: 'share', help: 'of the lists, for early stopping (default: 0.1)' },
+];
+
+const evaluationOptions: readonly OptionSpec[] = [
+  { name: 'data', kind: 'text', value: 'directory', help: 'test set of human queries, in the layout of BEIR' },
+  { name: 'split', kind: 'text', value: 'name', help: 'which judgements of --data (default: test)' },
+  { name: 'measures', kind: 'texts', value: 'name', help: 'the first decides (default: nDCG@10 R@100 RR@10 AP P@10)' },
+  { name: 'k', kind: 'whole', value: 'passages', help: 'how deep to search in evaluation (default: 1000)' },
+  { name: 'resamples', kind: 'whole', value: 'count', help: 'of the tests (default: 10000)' },
+  { name: 'significance', kind: 'number', value: 'p', help: 'a smaller p counts as significant (default: 0.05)' },
+];
+
+export const specializeCommand: CommandSpec = {
+  name: 'specialize',
+  summary: 'make a model better at searching a corpus: everything in one go',
+  description:
+    'From a corpus, a model and queries written for passages of the corpus to a better model: finds candidates for each ' +
+    'query, has a teacher score them, trains on the lists, and compares the trained model with the base on the test ' +
+    "set's human queries (without --data on held-out written ones, which says less).\n\n" +
+    '--output is a run directory. What is complete there with the same options is not done again, so a stopped run ' +
+    'goes on where it was. Written queries are JSON Lines of {"passage": id, "type", "query"}.',
+  options: [
+    { name: 'corpus', kind: 'text', value: 'path', required: true, help: 'corpus.jsonl or the directory that has it' },
+    modelOption,
+    { name: 'queries', kind: 'text', value: 'file', required: true, help: 'queries written for passages' },
+    { name: 'output', kind: 'text', value: 'directory', required: true, help: 'run directory' },
+    ...evaluationOptions,
+    ...preparationOptions,
+    ...trainingOptions,
+    { name: 'until', kind: 'text', choices: STAGES, help: 'stop after this stage (default: evaluation)' },
+    ...loadingOptions,
+  ],
+  examples: [
+    {
+      line: 'specialize --corpus examples/cranfield --model sentence-transformers/all-MiniLM-L6-v2 --queries examples/cranfield/written-queries.jsonl --data examples/cranfield --output runs/cranfield',
+      purpose: 'the corpus of the quickstart, tested on its human queries',
+    },
+    {
+      line: 'specialize --config mine.json --until lists',
+      purpose: 'options from a file; look at the lists before training',
+    },
+  ],
+  async run(options, session) {
+    const { specialize } = await import('../specialize/specialize.js');
+    const { signal, onProgress } = session;
+    const result = await specialize({
+      ...(options as unknown as SpecializeOptions),
+      ...teacherOf(options),
+      onStage: (event) => tell(event, session),
+      signal,
+      onProgress,
+    });
+    return { json: result, text: await readable(result) };
+  },
+};
+
+/** A word of the command line; a configuration file may give the API's object. */
+function teacherOf({ teacher }: Record<string, unknown>): Pick<SpecializeOptions, 'teacher'> {
+  if (typeof teacher !== 'string' || teacher === 'fused') return {};
+  return { teacher: { scores: teacher } };
+}
+
+function tell(event: StageEvent, { say }: Session): void {
+  if (event.status === 'reused') say(`${event.stage}: done before`);
+  if (event.status === 'done') say(`${event.stage}: done in ${duration(event.seconds)}${counted(event.counts)}`);
+  if (event.status !== 'invalidated') return;
+  const later = event.later.length ? `, and after it ${event.later.join(', ')}` : '';
+  say(`${event.stage}: done again${later}: ${event.reason}`);
+}
+
+/** The plain numbers and words among a stage's counts. */
+function counted(counts: unknown): string {
+  if (typeof counts !== 'object' || counts === null) return '';
+  const plain = Object.entries(counts).filter(([, value]) => ['number', 'string'].includes(typeof value));
+  const shown = plain.map(
+    ([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`,
+  );
+  return shown.length ? `; ${shown.join(', ')}` : '';
+}
+
+async function readable({ directory, model, evaluation, seconds }: Specialization): Promise<string> {
+  const lines = [`run directory: ${directory} (${duration(seconds)})`];
+  if (evaluation) {
+    const { formatComparison } = await import('../evaluation/table.js');
+    lines.unshift(formatComparison(evaluation.comparison, { width: process.stdout.columns || 100 }));
+    lines.push(evaluation.verdict.text);
+  }
+  if (model) lines.push(`model: ${model}`);
+  return lines.join('\n');
+}

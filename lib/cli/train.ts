@@ -1,0 +1,114 @@
+import type { TrainingOptions } from '../training/options.js';
+import type { TrainingResult } from '../training/train.js';
+import type { CommandSpec, OptionSpec } from './command.js';
+import { loadingOptions, modelOption } from './model-options.js';
+import { duration } from './progress.js';
+
+/** How a model is trained; `train` and `specialize` share it. */
+export const trainingOptions: readonly OptionSpec[] = [
+  { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
+  { name: 'epochs', kind: 'whole', value: 'count', help: 'most rounds over the lists (default: 30)' },
+  { name: 'maxSteps', kind: 'whole', value: 'steps', help: 'stop after this many steps (default: all epochs)' },
+  { name: 'batchSize', kind: 'whole', value: 'queries', help: 'queries in a step (default: 4096)' },
+  {
+    name: 'batching',
+    kind: 'text',
+    choices: ['random', 'clustered'],
+    help: 'which lists share a step (default: random)',
+  },
+  { name: 'learningRate', kind: 'number', value: 'rate', help: 'highest learning rate (default: 2e-4)' },
+  {
+    name: 'warmupSteps',
+    kind: 'whole',
+    value: 'steps',
+    help: 'steps of warm-up (default: half an epoch, at least 10)',
+  },
+  { name: 'minimumRateShare', kind: 'number', value: 'share', help: 'of the highest rate, at the end (default: 0.1)' },
+  { name: 'weightDecay', kind: 'number', value: 'number', help: 'of AdamW, on all parameters (default: 0.01)' },
+  { name: 'clip', kind: 'number', value: 'length', help: 'longest gradient; 0 for no limit (default: 1)' },
+  {
+    name: 'teacherTemperature',
+    kind: 'number or word',
+    value: 'number|match',
+    help: "of the teacher's softmax; match: as sharp as the base model's (default: match)",
+  },
+  { name: 'studentTemperature', kind: 'number', value: 'number', help: "of the student's softmax (default: 0.05)" },
+  { name: 'contrastiveTemperature', kind: 'number', value: 'number', help: 'of InfoNCE (default: 0.01)' },
+  { name: 'contrastiveWeight', kind: 'number', value: 'weight', help: 'of InfoNCE in the loss (default: 0.1)' },
+  { name: 'listwiseWeight', kind: 'number', value: 'weight', help: 'of the listwise loss (default: 1)' },
+  {
+    name: 'maskThreshold',
+    kind: 'number',
+    value: 'share',
+    help: "candidates above this share of the positive's teacher score are no negatives (default: 0.6)",
+  },
+  {
+    name: 'evaluateEvery',
+    kind: 'whole',
+    value: 'steps',
+    help: "steps between evaluations on dev (default: an epoch's)",
+  },
+  {
+    name: 'patience',
+    kind: 'whole',
+    value: 'count',
+    help: 'evaluations without gain after which to stop (default: 2)',
+  },
+  { name: 'queryMaxLength', kind: 'whole', value: 'tokens', help: 'longest query (default: 64)' },
+  { name: 'passageMaxLength', kind: 'whole', value: 'tokens', help: 'longest passage (default: 512)' },
+  { name: 'tokenBudget', kind: 'whole', value: 'tokens', help: 'most tokens in a micro-batch (default: 4096)' },
+  {
+    name: 'keepBytes',
+    kind: 'whole',
+    value: 'bytes',
+    help: 'activations to keep in a step (default: half of what is free)',
+  },
+  { name: 'temperatureLists', kind: 'whole', value: 'count', help: "most lists that 'match' looks at (default: 256)" },
+  { name: 'seed', kind: 'whole', value: 'number', help: 'of everything random (default: 1)' },
+];
+
+export const trainCommand: CommandSpec = {
+  name: 'train',
+  summary: 'train a model on lists of passages with teacher scores',
+  description:
+    'Listwise distillation with a little InfoNCE, on lists that any tool may have written: JSON Lines of {"query": ..., ' +
+    '"passages": [{"id" or "text": ..., "score": ...}, ...]}, the positive first, all lists of one length. --corpus is ' +
+    'needed where lists name passages by id.\n\n' +
+    'Writes into --output: model/ (the weights of the lowest loss on --dev, else the last), log.jsonl (each step and ' +
+    'evaluation) and training.json (options and result). What an earlier run left there is replaced.',
+  options: [
+    modelOption,
+    { name: 'lists', kind: 'texts', value: 'file', required: true, help: 'lists to train on' },
+    { name: 'dev', kind: 'texts', value: 'file', help: 'lists to stop and to choose the weights by' },
+    { name: 'corpus', kind: 'text', value: 'path', help: 'corpus.jsonl or the directory that has it' },
+    { name: 'output', kind: 'text', value: 'directory', required: true, help: 'where results go' },
+    ...trainingOptions,
+    ...loadingOptions,
+  ],
+  examples: [
+    {
+      line: 'train --model sentence-transformers/all-MiniLM-L6-v2 --corpus cranfield --lists lists.train.jsonl --dev lists.dev.jsonl --output runs/first',
+      purpose: 'with the defaults of the paper',
+    },
+    {
+      line: 'train --config train.json --max-steps 30 --learning-rate 3e-5 --output runs/short',
+      purpose: 'options from a file, some changed here',
+    },
+  ],
+  async run(options, { signal, onProgress }) {
+    const { trainListwise } = await import('../training/train.js');
+    const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress });
+    return { json: result, text: readable(result) };
+  },
+};
+
+function readable(result: TrainingResult): string {
+  const { steps, stopped, seconds, base, best, directory, teacherTemperature, lists } = result;
+  const loss = (record: { loss: number } | undefined) => record?.loss.toFixed(4);
+  return [
+    `${lists.train} lists of ${lists.listLength} passages, ${steps} steps in ${duration(seconds)} (stopped: ${stopped})`,
+    `teacher temperature: ${Number(teacherTemperature.toPrecision(4))}`,
+    ...(best ? [`dev loss: ${loss(base)} before, ${loss(best)} after ${best.step} steps`] : []),
+    `model: ${directory}`,
+  ].join('\n');
+}

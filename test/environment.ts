@@ -19,19 +19,17 @@ import json, sys
 from sentence_transformers import SentenceTransformer
 given = json.load(sys.stdin)
 model = SentenceTransformer(given["model"], device="cpu")
-encode = model.encode_query if given["kind"] == "query" else model.encode_document
-embeddings = encode(given["texts"], convert_to_numpy=True)
-json.dump(embeddings.flatten().tolist(), sys.stdout)
+encode = {"query": model.encode_query, "passage": model.encode_document}
+json.dump({kind: encode[kind](given["texts"]).flatten().tolist() for kind in encode}, sys.stdout)
 `;
 
-/** What sentence-transformers gives for texts of a kind. */
+/** What sentence-transformers gives for texts as queries and as passages. */
 export async function embeddingsInPython(
   model: string,
   texts: readonly string[],
-  kind: 'query' | 'passage',
-): Promise<number[]> {
+): Promise<{ query: number[]; passage: number[] }> {
   const child = spawn(python, ['-c', PROGRAM], { env: { ...process.env, HF_HUB_OFFLINE: '1' } });
-  child.stdin.end(JSON.stringify({ model, texts, kind }));
+  child.stdin.end(JSON.stringify({ model, texts }));
   const [output, errors] = await Promise.all([child.stdout, child.stderr].map((stream) => stream.toArray()));
   const code = await new Promise<number | null>((resolve) => {
     if (child.exitCode !== null) resolve(child.exitCode);

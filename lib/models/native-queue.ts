@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { ListwiseError } from '../errors.js';
 
 /**
@@ -12,6 +13,8 @@ export class NativeQueue {
   /** @param owner what the queue belongs to, for the message of DISPOSED */
   constructor(owner: string) {
     this.#owner = owner;
+    // Every call that waits listens, and there may be many.
+    setMaxListeners(0, this.#closed.signal);
   }
 
   /**

@@ -67,7 +67,7 @@ export class Bm25Index {
       // written before it each token is distinct, and the place is taken off before the token is counted.
       tokenize: (text) => terms(text, bm25Analysis).map((term, place) => `${place} ${term}`),
       processTerm: (token) => token.slice(token.indexOf(' ') + 1),
-      searchOptions: { tokenize: (term) => [term], processTerm: (term) => term, bm25: parameters(options) },
+      searchOptions: { tokenize: (term) => [term], processTerm: (term) => term, bm25: settleBm25Options(options) },
     });
     const breathe = breather(signal);
     for (let row = 0; row < corpus.size; row++) {
@@ -134,7 +134,15 @@ export class Bm25Index {
   }
 }
 
-function parameters({ bm25K1 = 1.2, bm25B = 0.75, bm25Delta = 0 }: Bm25Options) {
+/**
+ * The parameters as MiniSearch names them, defaults filled in.
+ * @throws InvalidArgumentError for one out of range
+ */
+export function settleBm25Options(options: Bm25Options): { k: number; b: number; d: number } {
+  const { bm25K1 = 1.2, bm25B = 0.75, bm25Delta = 0, bm25Analysis = 'english' } = options;
+  if (bm25Analysis !== 'english' && bm25Analysis !== 'none') {
+    throw new InvalidArgumentError('bm25Analysis', "'english' or 'none'", bm25Analysis);
+  }
   if (!(bm25K1 > 0 && Number.isFinite(bm25K1))) throw new InvalidArgumentError('bm25K1', 'a number above 0', bm25K1);
   if (!(bm25B >= 0 && bm25B <= 1)) throw new InvalidArgumentError('bm25B', 'a number from 0 to 1', bm25B);
   if (!(bm25Delta >= 0 && Number.isFinite(bm25Delta))) {

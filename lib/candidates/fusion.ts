@@ -13,7 +13,7 @@ export function reciprocalRankFusion(
   rankings: readonly (readonly ScoredPassage[])[],
   { rrfK = 60 }: { rrfK?: number } = {},
 ): ScoredPassage[] {
-  if (!(rrfK >= 0 && Number.isFinite(rrfK))) throw new InvalidArgumentError('rrfK', 'a number of at least 0', rrfK);
+  requireRrfK(rrfK);
   const scores = new Map<string, number>();
   for (const ranking of rankings) {
     for (const [place, { id }] of ranking.entries()) {
@@ -23,4 +23,9 @@ export function reciprocalRankFusion(
   return Array.from(scores, ([id, score]) => ({ id, score })).sort(
     (a, b) => b.score - a.score || compareCodePoints(a.id, b.id),
   );
+}
+
+/** @throws InvalidArgumentError if it is negative or not finite */
+export function requireRrfK(rrfK: number): void {
+  if (!(rrfK >= 0 && Number.isFinite(rrfK))) throw new InvalidArgumentError('rrfK', 'a number of at least 0', rrfK);
 }

@@ -2,7 +2,7 @@ import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import type { WrittenQuery } from '../queries/written.js';
 import type { LongWork, Run, ScoredPassage } from '../types.js';
-import { reciprocalRankFusion } from './fusion.js';
+import { reciprocalRankFusion, requireRrfK } from './fusion.js';
 
 /** A query that got no training list, and why. */
 export interface DroppedQuery {
@@ -60,11 +60,9 @@ export function typeName(query: { type?: string }): string {
  * candidates.
  */
 export async function selectCandidates(input: SelectionInput, options: SelectionOptions = {}): Promise<Selection> {
-  const { maxSourceRank = 20, minCandidates = 20, rrfK = 60, signal } = options;
-  requireCount('maxSourceRank', maxSourceRank);
-  requireCount('minCandidates', minCandidates);
+  const { maxSourceRank, minCandidates, rrfK } = settleSelectionOptions(options);
   const selection: Selection = { fused: new Map(), dropped: [], counts: {} };
-  const breathe = breather(signal);
+  const breathe = breather(options.signal);
   for (const query of input.queries) {
     await breathe();
     const counts = countsOf(selection, query, input.runs.keys());
@@ -121,6 +119,15 @@ function countsOf(selection: Selection, query: WrittenQuery, retrievers: Iterabl
     tooFewCandidates: 0,
     kept: 0,
   });
+}
+
+/** Fills in defaults. @throws InvalidArgumentError for an option out of range */
+export function settleSelectionOptions(options: SelectionOptions) {
+  const { maxSourceRank = 20, minCandidates = 20, rrfK = 60 } = options;
+  requireCount('maxSourceRank', maxSourceRank);
+  requireCount('minCandidates', minCandidates);
+  requireRrfK(rrfK);
+  return { maxSourceRank, minCandidates, rrfK };
 }
 
 function requireCount(name: string, value: number): void {

@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import type { LongWork, Passage } from '../types.js';
 import { codePointKey, stableOrder } from './code-point-order.js';
@@ -40,8 +41,10 @@ export function comparisonText(text: string): string {
  */
 export async function findDuplicates(
   passages: Iterable<Passage> | AsyncIterable<Passage>,
-  { minCharacters = 10, duplicateWindow = 9, signal, onProgress }: DuplicateOptions = {},
+  options: DuplicateOptions = {},
 ): Promise<DroppedPassage[]> {
+  const { signal, onProgress } = options;
+  const { minCharacters, duplicateWindow } = settleDuplicateOptions(options);
   signal?.throwIfAborted();
   const breathe = breather(signal);
   const ids: string[] = [];
@@ -63,6 +66,14 @@ export async function findDuplicates(
     const container = containers.get(row);
     return container === undefined ? [] : [{ id, reason: 'contained', of: ids[container]! }];
   });
+}
+
+/** Fills in defaults. @throws InvalidArgumentError for an option out of range */
+export function settleDuplicateOptions({ minCharacters = 10, duplicateWindow = 9 }: DuplicateOptions) {
+  for (const [name, value] of Object.entries({ minCharacters, duplicateWindow })) {
+    if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError(name, 'a whole number of at least 0', value);
+  }
+  return { minCharacters, duplicateWindow };
 }
 
 interface Pass {

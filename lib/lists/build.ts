@@ -5,7 +5,7 @@ import type { WrittenQuery } from '../queries/written.js';
 import type { TeacherScores } from '../teachers/teacher.js';
 import type { LongWork, ScoredPassage, TrainingList } from '../types.js';
 import { percentile, sortedValues } from './percentile.js';
-import { type SplitOptions, splitBySource } from './split.js';
+import { settleSplitOptions, type SplitOptions, splitBySource } from './split.js';
 
 export interface ListOptions extends SplitOptions, Pick<LongWork, 'signal'> {
   /** Passages of a list, the source included. Default 20. */
@@ -58,11 +58,8 @@ export async function buildLists(
   scores: Iterable<TeacherScores> | AsyncIterable<TeacherScores>,
   options: ListOptions = {},
 ): Promise<BuiltLists> {
-  const { listLength = 20, devShare, seed, signal } = options;
-  const places = percentilePlaces(options);
-  if (!Number.isInteger(listLength) || listLength < 2) {
-    throw new InvalidArgumentError('listLength', 'a whole number of at least 2', listLength);
-  }
+  const { signal } = options;
+  const { listLength, devShare, seed, ...places } = settleListOptions(options);
   const dropped: DroppedQuery[] = [];
   const counts: Record<string, ListCounts> = {};
   const byType = await rank(queries, scores, { listLength, dropped, counts, signal });
@@ -77,8 +74,12 @@ export async function buildLists(
 
 type Percentiles = Required<Pick<ListOptions, 'lowPercentile' | 'keepPercentile' | 'highPercentile'>>;
 
-function percentilePlaces(options: ListOptions): Percentiles {
-  const { lowPercentile = 1, keepPercentile = 25, highPercentile = 99 } = options;
+/** Fills in defaults. @throws InvalidArgumentError for an option out of range */
+export function settleListOptions(options: ListOptions): Required<Omit<ListOptions, 'signal'>> {
+  const { listLength = 20, lowPercentile = 1, keepPercentile = 25, highPercentile = 99 } = options;
+  if (!Number.isInteger(listLength) || listLength < 2) {
+    throw new InvalidArgumentError('listLength', 'a whole number of at least 2', listLength);
+  }
   const places = { lowPercentile, keepPercentile, highPercentile };
   for (const [name, p] of Object.entries(places)) {
     if (!(p >= 0 && p <= 100)) throw new InvalidArgumentError(name, 'a percentile from 0 to 100', p);
@@ -86,7 +87,7 @@ function percentilePlaces(options: ListOptions): Percentiles {
   if (lowPercentile >= highPercentile) {
     throw new InvalidArgumentError('highPercentile', `a percentile above lowPercentile (${lowPercentile})`, highPercentile);
   }
-  return places;
+  return { listLength, ...places, ...settleSplitOptions(options) };
 }
 
 interface Sieve {

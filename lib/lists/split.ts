@@ -6,7 +6,7 @@ import type { TrainingList } from '../types.js';
 export interface SplitOptions {
   /** Share of the source passages whose lists are kept for dev, 0 to below 1. Default 0.1. */
   devShare?: number;
-  /** Default 0. */
+  /** Default 1. */
   seed?: number;
 }
 
@@ -18,11 +18,9 @@ export interface SplitOptions {
  */
 export async function splitBySource(
   lists: readonly TrainingList[],
-  { devShare = 0.1, seed = 0 }: SplitOptions = {},
+  options: SplitOptions = {},
 ): Promise<{ train: TrainingList[]; dev: TrainingList[] }> {
-  if (!(devShare >= 0 && devShare < 1)) {
-    throw new InvalidArgumentError('devShare', 'a number from 0 to below 1', devShare);
-  }
+  const { devShare, seed } = settleSplitOptions(options);
   const sources = [...new Set(lists.map(sourceOf))];
   const order = await stableOrder(sources.map(codePointKey));
   const shuffled = Random.for(seed, 'split').shuffle(Array.from(order, (i) => sources[i]!));
@@ -32,6 +30,15 @@ export async function splitBySource(
     train: lists.filter((list) => !forDev.has(sourceOf(list))),
     dev: lists.filter((list) => forDev.has(sourceOf(list))),
   };
+}
+
+/** Fills in defaults. @throws InvalidArgumentError for an option out of range */
+export function settleSplitOptions({ devShare = 0.1, seed = 1 }: SplitOptions): Required<SplitOptions> {
+  if (!(devShare >= 0 && devShare < 1)) {
+    throw new InvalidArgumentError('devShare', 'a number from 0 to below 1', devShare);
+  }
+  if (!Number.isSafeInteger(seed)) throw new InvalidArgumentError('seed', 'a whole number', seed);
+  return { devShare, seed };
 }
 
 function sourceOf(list: TrainingList): string {

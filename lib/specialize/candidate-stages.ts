@@ -10,6 +10,7 @@ import { FusedTeacher } from '../teachers/fused.js';
 import { writeTeacherScores } from '../teachers/scores.js';
 import type { Teacher, TeacherRequest, TeacherScores } from '../teachers/teacher.js';
 import type { LongWork, Run } from '../types.js';
+import { nothingToTrainOn, readDropped } from './dropped.js';
 import { hashInputFile } from './hashes.js';
 import type { Retriever } from './options.js';
 import { FILES, retrieverFile } from './run-directory.js';
@@ -42,6 +43,10 @@ export async function candidatesStage(bench: Workbench): Promise<Stage> {
       const { fused, dropped, counts } = await selectCandidates({ queries, runs, unusable }, limits);
       await writeTrecRun(directory.file('fused'), fused, { tag: 'fused', signal });
       await writeJsonl(directory.file('candidatesDropped'), dropped, { signal });
+      if (fused.size === 0) {
+        const file = directory.file('candidatesDropped');
+        throw nothingToTrainOn(file, [...(await readDropped(directory.file('queriesDropped'))), ...dropped]);
+      }
       const byType = Object.fromEntries(Object.entries(counts).map(([type, count]) => [type, { ...count }]));
       return { queries: queries.length, dropped: dropped.length, kept: fused.size, byType };
     },

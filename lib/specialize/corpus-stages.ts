@@ -8,6 +8,7 @@ import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { readLines } from '../formats/lines.js';
 import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
+import { nothingToTrainOn } from './dropped.js';
 import { hashInputFile, hashTexts } from './hashes.js';
 import type { SettledOptions } from './options.js';
 import { FILES } from './run-directory.js';
@@ -108,6 +109,7 @@ export async function queriesStage(bench: Workbench): Promise<Stage> {
       const records = kept.map(({ id, source, type, text }) => ({ id, passage: source, type, query: text }));
       await writeJsonl(directory.file('queries'), records, { signal });
       await writeJsonl(directory.file('queriesDropped'), dropped, { signal });
+      if (kept.length === 0) throw nothingToTrainOn(directory.file('queriesDropped'), dropped);
       const passages = new Set(kept.map(({ source }) => source)).size;
       return { read: queries.length + failed.length, dropped: dropped.length, kept: kept.length, passages };
     },

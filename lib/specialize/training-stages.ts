@@ -1,13 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import type { DroppedQuery } from '../candidates/selection.js';
-import { ListwiseError } from '../errors.js';
-import { readJsonl, writeJsonl } from '../formats/jsonl.js';
+import { writeJsonl } from '../formats/jsonl.js';
 import { buildLists } from '../lists/build.js';
 import { writeLists } from '../lists/file.js';
 import { readTeacherScores } from '../teachers/scores.js';
 import { trainListwise, type TrainingResult } from '../training/train.js';
 import type { TrainingOptions } from '../training/options.js';
+import { nothingToTrainOn, readDropped } from './dropped.js';
 import type { Json } from './hashes.js';
 import { type SettledOptions, trainingChoices } from './options.js';
 import { FILES } from './run-directory.js';
@@ -27,34 +26,16 @@ export async function listsStage(bench: Workbench): Promise<Stage> {
     work: async () => {
       const scores = readTeacherScores(directory.file('scores'), { signal });
       const built = await buildLists(await bench.queries(), scores, { ...choices, signal });
-      const earlier = [...(await readDropped(directory.file('queriesDropped'))), ...(await readDropped(directory.file('candidatesDropped')))];
-      await writeJsonl(directory.file('dropped'), [...earlier, ...built.dropped], { signal });
+      const earlier = [directory.file('queriesDropped'), directory.file('candidatesDropped')];
+      const dropped = [...(await Promise.all(earlier.map(readDropped))).flat(), ...built.dropped];
+      await writeJsonl(directory.file('dropped'), dropped, { signal });
       await writeLists(directory.file('train'), built.train, { signal });
       await writeLists(directory.file('dev'), built.dev, { signal });
-      if (built.train.length === 0) throw nothingToTrainOn(directory.file('dropped'), [...earlier, ...built.dropped]);
+      if (built.train.length === 0) throw nothingToTrainOn(directory.file('dropped'), dropped);
       const byType = Object.fromEntries(Object.entries(built.counts).map(([type, count]) => [type, { ...count }]));
       return { train: built.train.length, dev: built.dev.length, dropped: built.dropped.length, byType } as Json;
     },
   };
-}
-
-async function readDropped(file: string): Promise<DroppedQuery[]> {
-  const dropped: DroppedQuery[] = [];
-  for await (const { value } of readJsonl(file)) dropped.push(value as unknown as DroppedQuery);
-  return dropped;
-}
-
-function nothingToTrainOn(file: string, dropped: readonly DroppedQuery[]): ListwiseError {
-  const counts = new Map<string, number>();
-  for (const { stage } of dropped) counts.set(stage, (counts.get(stage) ?? 0) + 1);
-  const stages = Array.from(counts, ([stage, count]) => `${count} by stage ${stage}`).join(', ');
-  const example = dropped.at(-1);
-  const shown = example ? ` For example ${example.query}: ${example.reason}.` : '';
-  return new ListwiseError(
-    'BAD_DATA',
-    `No query is left to train on: ${dropped.length} were dropped (${stages}).${shown} ${file} has the reason of each; ` +
-      'check that queries and teacher fit the corpus, or loosen maxSourceRank, minCandidates or listLength.',
-  );
 }
 
 /** The trained model: training/model, with log.jsonl and training.json beside it. */

@@ -41,7 +41,7 @@ function sentence({ measure, base, trained, difference, interval, p, outcome, si
   const change = `${measure} went from ${base.toFixed(4)} to ${trained.toFixed(4)} on ${queries} queries`;
   const sure =
     `${signed(difference)}, 95 % interval ${signed(interval.low)} to ${signed(interval.high)}, ` +
-    `p = ${p < 0.0001 ? '< 0.0001' : p.toFixed(4)}`.replace('= <', '<');
+    (p < 0.0001 ? 'p < 0.0001' : `p = ${p.toFixed(4)}`);
   const meaning = {
     better: `A gain that chance alone would hardly give: significant at ${significance}.`,
     worse: `A loss, significant at ${significance}: keep the base model.`,

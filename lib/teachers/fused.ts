@@ -34,16 +34,7 @@ export class FusedTeacher implements Teacher {
 
   /** @throws InvalidArgumentError for weights that are negative, not finite, or both 0 */
   constructor(options: FusedTeacherOptions) {
-    const { denseWeight = 0.7, bm25Weight = 0.3 } = options;
-    for (const [name, weight] of Object.entries({ denseWeight, bm25Weight })) {
-      if (!(weight >= 0 && Number.isFinite(weight))) {
-        throw new InvalidArgumentError(name, 'a number of at least 0', weight);
-      }
-    }
-    if (denseWeight + bm25Weight === 0) {
-      throw new InvalidArgumentError('bm25Weight', 'a number above 0 where denseWeight is 0', bm25Weight);
-    }
-    this.#options = { ...options, denseWeight, bm25Weight };
+    this.#options = { ...options, ...settleWeights(options) };
   }
 
   async *score(requests: Iterable<TeacherRequest>, { signal, onProgress }: LongWork = {}): AsyncGenerator<TeacherScores> {
@@ -69,6 +60,20 @@ export class FusedTeacher implements Teacher {
     };
     return { query: query.id, passages: candidates.map((id) => ({ id, score: score(id) })) };
   }
+}
+
+/**
+ * Fills in defaults.
+ * @throws InvalidArgumentError for weights that are negative, not finite, or both 0
+ */
+export function settleWeights({ denseWeight = 0.7, bm25Weight = 0.3 }: FusedWeights): Required<FusedWeights> {
+  for (const [name, weight] of Object.entries({ denseWeight, bm25Weight })) {
+    if (!(weight >= 0 && Number.isFinite(weight))) {
+      throw new InvalidArgumentError(name, 'a number of at least 0', weight);
+    }
+  }
+  if (denseWeight + bm25Weight > 0) return { denseWeight, bm25Weight };
+  throw new InvalidArgumentError('bm25Weight', 'a number above 0 where denseWeight is 0', bm25Weight);
 }
 
 /** A query's scores and their moments over the corpus. */

@@ -39,18 +39,27 @@ export async function embeddingsInPython(
   return JSON.parse(Buffer.concat(output!).toString());
 }
 
-/** Runs work beside a timer. @returns the longest time between two ticks, and how long the work took, in ms */
-export async function longestPause(work: () => Promise<unknown>): Promise<{ pause: number; work: number }> {
-  let [pause, last] = [0, performance.now()];
+/**
+ * Runs work beside a timer.
+ * @param work is given a function that starts the measurement anew
+ * @returns the longest time between two ticks, and how long the work took, in ms
+ */
+export async function longestPause(
+  work: (restart: () => void) => Promise<unknown>,
+): Promise<{ pause: number; work: number }> {
+  let [pause, last, started] = [0, performance.now(), performance.now()];
   const tick = () => {
     const now = performance.now();
     pause = Math.max(pause, now - last);
     last = now;
   };
+  const restart = () => {
+    started = performance.now();
+    [pause, last] = [0, started];
+  };
   const timer = setInterval(tick, 2);
-  const started = performance.now();
   try {
-    await work();
+    await work(restart);
     tick();
     return { pause, work: performance.now() - started };
   } finally {

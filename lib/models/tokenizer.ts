@@ -31,12 +31,18 @@ export class Tokenizer {
   readonly #maxPositions: number;
   // Changing the truncation of a tokenizer waits, on the JS thread, for the work that it does: one for each length.
   readonly #byLength = new Map<number, FastTokenizer>();
+  /** One that has no length yet: making another takes long enough to be felt. */
+  #spare: FastTokenizer | undefined;
   /** How many special tokens each text gets. */
   readonly specialTokens: number;
 
-  private constructor(definition: string, specialTokens: number, model: ModelDirectory) {
-    this.#definition = definition;
-    this.specialTokens = specialTokens;
+  private constructor(
+    model: ModelDirectory,
+    made: { definition: string; tokenizer: FastTokenizer; specialTokens: number },
+  ) {
+    this.#definition = made.definition;
+    this.#spare = made.tokenizer;
+    this.specialTokens = made.specialTokens;
     this.#file = tokenizerFile(model);
     this.#vocabularySize = model.architecture.vocabularySize;
     this.#maxPositions = model.architecture.maxPositions;
@@ -62,8 +68,9 @@ export class Tokenizer {
       definition['padding'] = null;
       definition['normalizer'] = await settledNormalizer(definition['normalizer'] as Json | null, model);
       const settled = JSON.stringify(definition);
-      const specialTokens = (await FastTokenizer.fromString(settled).encode('')).getLength();
-      return new Tokenizer(settled, specialTokens, model);
+      const tokenizer = FastTokenizer.fromString(settled);
+      const specialTokens = (await tokenizer.encode('')).getLength();
+      return new Tokenizer(model, { definition: settled, tokenizer, specialTokens });
     } catch (error) {
       if (error instanceof ModelError) throw error;
       throw new ModelError(`${file} cannot be used: ${(error as Error).message}.`, { cause: error });
@@ -102,7 +109,8 @@ export class Tokenizer {
   #forLength(maxLength: number): FastTokenizer {
     let tokenizer = this.#byLength.get(maxLength);
     if (!tokenizer) {
-      tokenizer = FastTokenizer.fromString(this.#definition);
+      tokenizer = this.#spare ?? FastTokenizer.fromString(this.#definition);
+      this.#spare = undefined;
       tokenizer.setTruncation(maxLength);
       this.#byLength.set(maxLength, tokenizer);
     }

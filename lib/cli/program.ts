@@ -19,7 +19,8 @@ export interface Streams {
   stderr: ProgressStream;
 }
 
-const COMMANDS: readonly CommandSpec[] = [
+/** All commands, in the order in which the help lists them. */
+export const COMMANDS: readonly CommandSpec[] = [
   specializeCommand,
   trainCommand,
   evaluateCommand,

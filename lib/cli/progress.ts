@@ -18,18 +18,20 @@ export function progressDisplay(stream: ProgressStream, now: () => number = Date
   return stream.isTTY ? new Bar(stream, now) : new Lines(stream, now);
 }
 
-/** Rate and time left of a stage, from what it has done since it was first heard of. */
+/** Rate and time left, from what was done since it was first heard of. */
 class Pace {
-  #stage: string | undefined;
+  #last: Progress | undefined;
   #started = 0;
   #first = 0;
 
   constructor(readonly now: () => number) {}
 
-  /** @returns whether the stage is a new one */
-  follow({ stage, done }: Progress): boolean {
-    if (stage === this.#stage) return false;
-    this.#stage = stage;
+  /** @returns whether something new is counted: another stage, or the same over other things */
+  follow(progress: Progress): boolean {
+    const last = this.#last;
+    this.#last = { ...progress };
+    const { stage, total, unit, done } = progress;
+    if (last && stage === last.stage && total === last.total && unit === last.unit && done >= last.done) return false;
     this.#started = this.now();
     this.#first = done;
     return true;

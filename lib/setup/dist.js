@@ -29,7 +29,7 @@ function sources() {
 }
 
 function isFresh() {
-  return existsSync(join(output, 'index.js')) && readStamp(stamp).digest === sources();
+  return existsSync(output) && readStamp(stamp).digest === sources();
 }
 
 async function compile() {

@@ -1,0 +1,404 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { type CommandSpec, flagOf } from '../lib/cli/command.js';
+import { COMMANDS, runCommandLine } from '../lib/cli/program.js';
+import { duration, progressDisplay } from '../lib/cli/progress.js';
+import { compareOptionNames } from '../lib/evaluation/compare.js';
+import { evaluate, evaluateOptionNames } from '../lib/evaluation/evaluate.js';
+import { smallModelDirectory } from '../lib/setup/model.js';
+import { root } from '../lib/setup/paths.js';
+import { specializeOptionNames } from '../lib/specialize/options.js';
+import { trainingOptionNames } from '../lib/training/options.js';
+
+const model = smallModelDirectory();
+let home: string;
+let data: string;
+
+const PASSAGES = [
+  ['1', 'Boundary layers', 'Transition to turbulence in the boundary layer of a flat plate.'],
+  ['2', 'Heat', 'Heat transfer to a blunt body in hypersonic flow.'],
+  ['3', 'Cooking', 'Boil the pasta for nine minutes and drain it.'],
+  ['4', 'Gardening', 'Tomatoes need sun, water and support.'],
+];
+const QUERIES = [
+  ['a', 'when does a boundary layer become turbulent'],
+  ['b', 'how hot does the nose of a re-entry vehicle get'],
+  ['c', 'how long to cook spaghetti'],
+];
+
+function write(name: string, content: string): string {
+  const file = join(home, name);
+  mkdirSync(join(file, '..'), { recursive: true });
+  writeFileSync(file, content);
+  return file;
+}
+
+const jsonl = (records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+
+/** Runs a command line in this process. */
+async function run(...args: string[]) {
+  let stdout = '';
+  let stderr = '';
+  const code = await runCommandLine(args, {
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text: string) => (stderr += text) },
+  });
+  return { code, stdout, stderr };
+}
+
+/** Runs a command line in a process of its own; `onStart` may send it signals. */
+function spawnCli(
+  args: string[],
+  { env = {}, onOutput = (_kill: (signal: NodeJS.Signals) => void, _text: string) => {} } = {},
+) {
+  const child = spawn(process.execPath, ['--import=tsx', join(root, 'lib/cli/main.ts'), ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (text) => (stdout += text));
+  child.stderr.on('data', (text) => {
+    stderr += text;
+    onOutput((signal) => child.kill(signal), String(text));
+  });
+  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    child.on('exit', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+function commandNamed(name: string): CommandSpec {
+  const spec = COMMANDS.find((command) => command.name === name);
+  if (!spec) throw new Error(name);
+  return spec;
+}
+
+describe('listwise (command line)', function () {
+  this.timeout(120_000);
+
+  before(() => {
+    home = mkdtempSync(join(tmpdir(), 'listwise-cli-'));
+    data = join(home, 'data');
+    write('data/corpus.jsonl', jsonl(PASSAGES.map(([_id, title, text]) => ({ _id, title, text }))));
+    write('data/queries.jsonl', jsonl(QUERIES.map(([_id, text]) => ({ _id, text }))));
+    write('data/qrels/test.tsv', 'query-id\tcorpus-id\tscore\na\t1\t1\nb\t2\t1\nc\t3\t1\n');
+  });
+
+  after(() => rmSync(home, { recursive: true, force: true }));
+
+  describe('options', () => {
+    const ownOptions = ['signal', 'onProgress', 'onStep', 'onStage'];
+    const cases: [string, readonly string[]][] = [
+      ['train', trainingOptionNames],
+      ['specialize', specializeOptionNames],
+      ['evaluate', evaluateOptionNames.filter((name) => name !== 'modelOptions')],
+      ['compare', compareOptionNames.filter((name) => name !== 'modelOptions')],
+    ];
+    for (const [name, api] of cases) {
+      it(`has every option of the function ${name} under the same name`, () => {
+        const flags = commandNamed(name).options.map((option) => option.name);
+        expect(flags).to.include.members(api.filter((option) => !ownOptions.includes(option)));
+        expect(new Set(flags).size).to.equal(flags.length);
+      });
+    }
+
+    for (const spec of COMMANDS) {
+      it(`gives examples of ${spec.name} whose options exist, and help that lists them all`, async () => {
+        const known = new Set([...spec.options.map(({ name }) => flagOf(name)), '--config', '--json', '--quiet']);
+        for (const { line } of spec.examples) {
+          expect(line.split(' ')[0]).to.equal(spec.name);
+          for (const [flag] of line.matchAll(/(?<= )--[a-z-]+/g)) expect([...known]).to.include(flag);
+        }
+        const { code, stdout, stderr } = await run(spec.name, '--help');
+        expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
+        for (const flag of known) expect(stdout).to.include(flag);
+        expect(stdout).to.include('Examples:').and.to.include(`$ npx listwise ${spec.name}`);
+      });
+    }
+  });
+
+  describe('wrong usage', () => {
+    it('suggests the option and the command that may be meant, with exit code 2', async () => {
+      const option = await run('evaluate', '--modle', 'x');
+      expect(option.code).to.equal(2);
+      expect(option.stderr).to.include("unknown option '--modle'").and.to.include('Did you mean --model?');
+      const command = await run('evalute');
+      expect(command).to.include({ code: 2, stdout: '' });
+      expect(command.stderr).to.include('Did you mean evaluate?');
+    });
+
+    it('names the options that are missing', async () => {
+      const { code, stderr } = await run('train', '--model', 'x');
+      expect(code).to.equal(2);
+      expect(stderr).to.equal('error: train needs --lists, --output. Run `listwise train --help` for what to give.\n');
+    });
+
+    it('refuses what is no number, and values that cannot be, under the name of the command line', async () => {
+      const text = await run('evaluate', '--model', model, '--data', data, '--k', 'ten');
+      expect(text.code).to.equal(2);
+      expect(text.stderr).to.include("option '--k <passages>' argument 'ten' is invalid. Expected a whole number.");
+      const value = await run('evaluate', '--model', model, '--data', data, '--max-length', '100000', '--quiet');
+      expect(value.code, value.stderr).to.equal(2);
+      expect(value.stderr).to.match(/^error: Expected .* for --max-length but received 100000/);
+    });
+
+    it('writes one JSON object about the failure with --json', async () => {
+      for (const args of [
+        ['evaluate', '--modle', 'x'],
+        ['evaluate'],
+        ['evaluate', '--model', model, '--data', 'nowhere'],
+      ]) {
+        const { code, stdout } = await run(...args, '--json');
+        expect(code).to.be.above(0);
+        expect(Object.keys(JSON.parse(stdout).error)).to.deep.equal(['code', 'message']);
+      }
+    });
+
+    it('prints the help, as an error, without a command', async () => {
+      const { code, stderr } = await run();
+      expect(code).to.equal(2);
+      expect(stderr).to.include('Exit codes: 0 success').and.to.include('specialize');
+    });
+  });
+
+  describe('--config', () => {
+    it('reads options from a file; the command line goes first', async () => {
+      const config = write('options.json', JSON.stringify({ model, data, maxLength: 32, measures: ['AP'] }));
+      const { code, stdout, stderr } = await run('evaluate', '--config', config, '--measures', 'RR@10', '--json');
+      expect(code, stderr).to.equal(0);
+      expect(Object.keys(JSON.parse(stdout).measures)).to.deep.equal(['RR@10']);
+    });
+
+    it('names an option that there is not, and broken JSON', async () => {
+      const unknown = await run('evaluate', '--config', write('unknown.json', '{"modle": "x"}'));
+      expect(unknown.code).to.equal(1);
+      expect(unknown.stderr).to.include('unknown.json (field "modle"): There is no such option; did you mean "model"?');
+      const broken = await run('evaluate', '--config', write('broken.json', '{"model": '));
+      expect(broken.stderr).to.include('broken.json: Expected one JSON object of options');
+    });
+  });
+
+  describe('evaluate', () => {
+    it("prints one JSON object with the means under ir_measures' names, equal to the library's", async () => {
+      const args = ['--model', model, '--data', data, '--split', 'test', '--max-length', '256'];
+      const { code, stdout, stderr } = await run('evaluate', ...args, '--json', '--quiet');
+      expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
+      const result = JSON.parse(stdout);
+      const { measures } = await evaluate({ model, data, maxLength: 256 });
+      expect(result.measures).to.deep.equal(measures);
+      expect(result.measures).to.have.all.keys('nDCG@10', 'R@100', 'RR@10', 'AP', 'P@10');
+      expect(result).to.include({ queries: 3, passages: 4, model, data, split: 'test' });
+    });
+
+    it('prints a table for people and progress on stderr', async () => {
+      const { stdout, stderr } = await run('evaluate', '--model', model, '--data', data, '--measures', 'nDCG@10');
+      expect(stdout).to.match(/^nDCG@10 {2}\d\.\d{4}\n3 queries, 4 passages, /);
+      expect(stderr).to.include('encoding: 4 of 4 passages (100 %)');
+    });
+  });
+
+  describe('compare', () => {
+    it('compares runs that evaluate wrote', async () => {
+      const files = ['base.trec', 'other.trec'].map((name) => join(home, name));
+      const evaluated = ['evaluate', '--model', model, '--data', data, '--quiet', '--save-run'];
+      await run(...evaluated, String(files[0]));
+      await run(...evaluated, String(files[1]), '--max-length', '4');
+      const args = ['--base', String(files[0]), '--others', String(files[1]), '--qrels', join(data, 'qrels/test.tsv')];
+      const { code, stdout, stderr } = await run(
+        'compare',
+        ...args,
+        '--measures',
+        'AP',
+        '--resamples',
+        '100',
+        '--json',
+      );
+      expect(code, stderr).to.equal(0);
+      expect(JSON.parse(stdout)).to.deep.include({ base: files[0], others: [files[1]], measures: ['AP'], queries: 3 });
+      expect((await run('compare', ...args)).stdout)
+        .to.include('nDCG@10')
+        .and.to.include('3 queries.');
+    });
+  });
+
+  describe('encode and search', () => {
+    it('keeps embeddings that search uses, and refuses those that were made in another way', async () => {
+      const file = join(home, 'corpus.npy');
+      const encoded = await run('encode', '--model', model, '--input', data, '--output', file, '--json');
+      expect(encoded.code, encoded.stderr).to.equal(0);
+      expect(JSON.parse(encoded.stdout)).to.include({ output: file, texts: 4, dimension: 384, kind: 'passage' });
+      expect(JSON.parse(readFileSync(`${file}.json`, 'utf8')).ids).to.deep.equal(['1', '2', '3', '4']);
+      const search = ['search', '--model', model, '--corpus', data, '--embeddings', file, '--k', '2'];
+      const found = await run(...search, 'how long to cook spaghetti', 'growing tomatoes', '--json');
+      const { queries } = JSON.parse(found.stdout);
+      expect(queries.map((query: { passages: { id: string }[] }) => query.passages[0]?.id)).to.deep.equal(['3', '4']);
+      expect(queries[0].passages).to.have.length(2);
+      expect(found.stderr).to.not.include('passages (');
+      const other = await run(...search, 'tomatoes', '--max-length', '16');
+      expect(other.code).to.equal(1);
+      expect(other.stderr).to.include('(field "maxLength"): Expected embeddings with maxLength 16 but these have 256');
+    });
+
+    it('writes embeddings as JSON Lines, and answers for people', async () => {
+      const file = join(home, 'queries.out.jsonl');
+      await run('encode', '--model', model, '--input', data, '--kind', 'query', '--output', file);
+      const lines = readFileSync(file, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      expect(lines.map((line) => line._id)).to.deep.equal(['a', 'b', 'c']);
+      const length = Math.hypot(...lines[0].embedding);
+      expect(length).to.be.closeTo(1, 1e-5);
+      const { stdout } = await run('search', '--model', model, '--corpus', data, '--k', '1', 'pasta');
+      expect(stdout).to.match(/^pasta\n {3}1 {2}0\.\d{4} {2}3 {2}Cooking\n {6}Boil the pasta/);
+    });
+
+    it('asks for a query', async () => {
+      const { code, stderr } = await run('search', '--model', model, '--corpus', data);
+      expect(code).to.equal(2);
+      expect(stderr).to.include('search needs a query in quotes, or --queries');
+    });
+
+    it('refuses an output that it cannot write', async () => {
+      const { code, stderr } = await run('encode', '--model', model, '--input', data, '--output', 'x.parquet');
+      expect(code).to.equal(2);
+      expect(stderr).to.include('for --output but received "x.parquet"');
+    });
+  });
+
+  describe('train', () => {
+    it('trains on lists and says where the model is', async () => {
+      const passages = (first: string) =>
+        [first, ...['1', '2', '3', '4'].filter((id) => id !== first)].map((id, i) => ({ id, score: 1 - i / 4 }));
+      const lists = QUERIES.map(([, query], i) => ({ query, passages: passages(String(i + 1)) }));
+      const file = write('lists.jsonl', jsonl(lists));
+      const output = join(home, 'run');
+      const args = ['--model', model, '--corpus', data, '--lists', file, '--output', output, '--max-steps', '2'];
+      const { code, stdout, stderr } = await run('train', ...args, '--teacher-temperature', '0.3', '--json');
+      expect(code, stderr).to.equal(0);
+      expect(JSON.parse(stdout)).to.include({ steps: 2, stopped: 'maxSteps', teacherTemperature: 0.3 });
+      expect(existsSync(join(output, 'model', 'model.safetensors'))).to.equal(true);
+      expect(stderr).to.include('training: ');
+    });
+
+    it('takes match and refuses other words as the temperature', async () => {
+      const lists = write('none.jsonl', '');
+      const args = ['--model', model, '--lists', lists, '--output', join(home, 'none')];
+      const wrong = await run('train', ...args, '--teacher-temperature', 'hot');
+      expect(wrong.code, wrong.stderr).to.equal(2);
+      expect(wrong.stderr).to.include(
+        `Expected 'match' or a number above 0 for --teacher-temperature but received "hot"`,
+      );
+    });
+  });
+
+  describe('doctor and setup', () => {
+    it('finds everything where set-up has run, and says what is wrong where LIBTORCH is', async () => {
+      const good = await spawnCli(['doctor', '--json']);
+      expect(good.code, good.stdout).to.equal(0);
+      expect(JSON.parse(good.stdout)).to.include({ ok: true });
+      const bad = await spawnCli(['doctor'], { env: { LIBTORCH: home } });
+      expect(bad.code).to.equal(1);
+      expect(bad.stdout).to.match(/BAD {3}libtorch +The variable LIBTORCH names .* it lacks include\/ATen/);
+      expect(bad.stdout)
+        .to.include('-> ')
+        .and.to.match(/\d problems?\.\n$/);
+    });
+
+    it('has nothing to do when all is set up', async () => {
+      // Once before, for those who change sources while they test.
+      await spawnCli(['setup', '--small-model']);
+      const { code, stdout, stderr } = await spawnCli(['setup', '--small-model', '--json']);
+      expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
+      expect(JSON.parse(stdout)).to.include({ model }).and.to.have.nested.property('libtorch.version');
+    });
+  });
+
+  describe('Ctrl-C', () => {
+    it('stops cleanly with exit code 130, and one JSON object with --json', async () => {
+      const words = Array.from({ length: 3000 }, (_, i) => ({
+        _id: String(i),
+        text: `${'many words '.repeat(60)}${i}`,
+      }));
+      const input = write('long.jsonl', jsonl(words));
+      const output = join(home, 'long.npy');
+      let sent = false;
+      const { code, stdout, stderr } = await spawnCli(
+        ['encode', '--model', model, '--input', input, '--output', output, '--json'],
+        {
+          onOutput: (kill, text) => {
+            if (sent || !text.includes('encoding')) return;
+            sent = true;
+            kill('SIGINT');
+          },
+        },
+      );
+      expect(code, stderr).to.equal(130);
+      expect(stderr)
+        .to.include('Stopping cleanly; press Ctrl-C again to stop at once.')
+        .and.to.match(/Stopped\.\n$/);
+      expect(JSON.parse(stdout)).to.deep.equal({ error: { code: 'ABORTED', message: 'Stopped.' } });
+      expect(existsSync(output)).to.equal(false);
+    });
+  });
+});
+
+describe('progressDisplay', () => {
+  it('writes a line at once, then every five seconds, with rate and time left', () => {
+    let now = 0;
+    let text = '';
+    const display = progressDisplay({ write: (line: string) => (text += line) }, () => now);
+    for (let done = 0; done <= 1200; done += 100) {
+      display.show({ stage: 'encoding', done, total: 1200, unit: 'passages' });
+      now += 1000;
+    }
+    expect(text.split('\n')).to.deep.equal([
+      'encoding: 0 of 1,200 passages (0 %)',
+      'encoding: 500 of 1,200 passages (41 %); 100/s, 7 s left',
+      'encoding: 1,000 of 1,200 passages (83 %); 100/s, 2 s left',
+      '',
+    ]);
+  });
+
+  it('starts the rate anew when the same stage counts something else', () => {
+    let now = 0;
+    let text = '';
+    const display = progressDisplay({ write: (line: string) => (text += line) }, () => now);
+    display.show({ stage: 'encoding', done: 100, total: 100, unit: 'passages' });
+    now = 60_000;
+    display.show({ stage: 'encoding', done: 0, total: 50, unit: 'queries' });
+    now = 70_000;
+    display.show({ stage: 'encoding', done: 10, total: 50, unit: 'queries', note: 'slow' });
+    expect(text).to.include('encoding: 10 of 50 queries (20 %); 1/s, 40 s left; slow');
+  });
+
+  it('draws a bar no wider than the terminal, with megabytes for bytes', () => {
+    let now = 0;
+    let text = '';
+    const stream = { write: (line: string) => (text += line), isTTY: true, columns: 60, on: () => {}, once: () => {} };
+    const display = progressDisplay(stream, () => now);
+    display.show({ stage: 'download', done: 0, total: 20_000_000, unit: 'bytes' });
+    now = 2000;
+    display.show({ stage: 'download', done: 10_000_000, total: 20_000_000, unit: 'bytes', note: 'x'.repeat(100) });
+    display.end();
+    const escapes = new RegExp(`${String.fromCharCode(27)}(?:\\[[\\d?]*[a-zA-Z]|\\d)`);
+    const drawn = text.split(escapes).filter((part) => part.includes('download'));
+    expect(drawn.at(-1)).to.match(/^download █{12}░{12} {2}50 % {2}10\/20 MB {2}5\.0/);
+    for (const line of drawn) expect(line.trim().length).to.be.below(60);
+  });
+});
+
+describe('duration', () => {
+  it('is short at every size', () => {
+    expect([0.4, 59.4, 60, 200, 7500].map(duration)).to.deep.equal([
+      '0 s',
+      '59 s',
+      '1 min 0 s',
+      '3 min 20 s',
+      '2 h 5 min',
+    ]);
+  });
+});

@@ -8,7 +8,7 @@ import { findLibtorch, minorVersion } from './libtorch.js';
 import { root } from './paths.js';
 
 /**
- * `npm run prebuild`: packs the addon by prebuildify into prebuilds/torch-<minor>/prebuilds/<platform>-<arch>, since
+ * `npm run prebuildify`: packs the addon by prebuildify into prebuilds/torch-<minor>/prebuilds/<platform>-<arch>, since
  * an addon works with the minor version of libtorch that it was compiled against and no other. prebuildify means to
  * call node-gyp; it is given this file instead, which compiles by cmake-js.
  */

@@ -7,8 +7,8 @@
 
 namespace listwise::binding {
 
-// process.exit() runs no cleanup hook, so lib/native.ts calls this from an exit listener: jobs end at their next check,
-// and the process does not wait for a long one.
+// process.exit() runs no cleanup hook, so lib/native.ts calls this from an exit listener: jobs end
+// at their next check, and the process does not wait for a long one.
 static Napi::Value cancelAll(const Napi::CallbackInfo& info) {
   info.Env().GetInstanceData<State>()->cancelAll();
   return info.Env().Undefined();
@@ -31,6 +31,8 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace listwise::binding
 
-static Napi::Object initAddon(Napi::Env env, Napi::Object exports) { return listwise::binding::init(env, exports); }
+static Napi::Object initAddon(Napi::Env env, Napi::Object exports) {
+  return listwise::binding::init(env, exports);
+}
 
 NODE_API_MODULE(listwise, initAddon)

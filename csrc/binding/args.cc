@@ -11,7 +11,8 @@ namespace {
 std::string typeName(const Napi::Value& value) {
   if (value.IsUndefined()) return "undefined";
   if (value.IsNull()) return "null";
-  if (value.IsString()) return "the string \"" + value.As<Napi::String>().Utf8Value().substr(0, 80) + "\"";
+  if (value.IsString())
+    return "the string \"" + value.As<Napi::String>().Utf8Value().substr(0, 80) + "\"";
   if (value.IsNumber() || value.IsBoolean()) return value.ToString().Utf8Value();
   if (value.IsArray()) return "an array";
   if (value.IsTypedArray()) return "another typed array";
@@ -22,14 +23,16 @@ std::string typeName(const Napi::Value& value) {
 
 Args::Args(const Napi::Value& value, std::string name) : name_(std::move(name)) {
   if (!value.IsObject() || value.IsArray() || value.IsTypedArray() || value.IsFunction()) {
-    throw core::invalidArgument("Expected an object for " + name_ + " but received " + typeName(value) + ".");
+    throw core::invalidArgument("Expected an object for " + name_ + " but received " +
+                                typeName(value) + ".");
   }
   object_ = value.As<Napi::Object>();
 }
 
-void Args::fail(const std::string& field, const std::string& expected, const Napi::Value& received) {
-  throw core::invalidArgument("Expected " + expected + " for " + name_ + "." + field + " but received " +
-                              typeName(received) + ".");
+void Args::fail(const std::string& field, const std::string& expected,
+                const Napi::Value& received) {
+  throw core::invalidArgument("Expected " + expected + " for " + name_ + "." + field +
+                              " but received " + typeName(received) + ".");
 }
 
 Napi::Value Args::get(const char* field) {
@@ -55,7 +58,8 @@ std::vector<std::string> Args::strings(const char* field) {
   std::vector<std::string> out;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value item = array.Get(i);
-    if (!item.IsString()) fail(std::string(field) + "[" + std::to_string(i) + "]", "a string", item);
+    if (!item.IsString())
+      fail(std::string(field) + "[" + std::to_string(i) + "]", "a string", item);
     out.push_back(item.As<Napi::String>().Utf8Value());
   }
   return out;
@@ -84,21 +88,25 @@ bool Args::boolean(const char* field) {
 
 double Args::number(const char* field) {
   const auto value = get(field);
-  if (!value.IsNumber() || !std::isfinite(value.As<Napi::Number>().DoubleValue())) fail(field, "a finite number", value);
+  if (!value.IsNumber() || !std::isfinite(value.As<Napi::Number>().DoubleValue()))
+    fail(field, "a finite number", value);
   return value.As<Napi::Number>().DoubleValue();
 }
 
 int64_t Args::integer(const char* field) {
   const auto value = get(field);
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
-  if (!(std::abs(number) <= 9007199254740991.0) || number != std::floor(number)) fail(field, "a whole number", value);
+  if (!(std::abs(number) <= 9007199254740991.0) || number != std::floor(number))
+    fail(field, "a whole number", value);
   return static_cast<int64_t>(number);
 }
 
 template <class Array, class Number>
-std::span<const Number> Args::numbers(const char* field, napi_typedarray_type type, const char* expected) {
+std::span<const Number> Args::numbers(const char* field, napi_typedarray_type type,
+                                      const char* expected) {
   const auto value = get(field);
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) fail(field, expected, value);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    fail(field, expected, value);
   const auto array = value.As<Array>();
   pins_.push_back(Napi::Reference<Napi::Value>::New(value, 1));
   return {array.Data(), array.ElementLength()};
@@ -128,7 +136,9 @@ size_t Args::choice(const char* field, const std::vector<std::string>& names) {
   return static_cast<size_t>(found - names.begin());
 }
 
-Args Args::object(const char* field) { return {get(field), name_ + "." + field}; }
+Args Args::object(const char* field) {
+  return {get(field), name_ + "." + field};
+}
 
 void Args::done() {
   const auto keys = object_.GetPropertyNames();
@@ -157,12 +167,15 @@ core::EncoderSpec readEncoderSpec(Args& args) {
   out.maxPositions = a.integer("maxPositions");
   out.tokenTypes = a.integer("tokenTypes");
   out.layerNormEps = a.number("layerNormEps");
-  out.activation = static_cast<core::Activation>(a.choice("activation", {"gelu", "gelu-tanh", "relu"}));
+  out.activation =
+      static_cast<core::Activation>(a.choice("activation", {"gelu", "gelu-tanh", "relu"}));
   a.done();
   return spec;
 }
 
-core::PackedTexts readPackedTexts(Args& args) { return {args.int32s("ids"), args.int32s("offsets")}; }
+core::PackedTexts readPackedTexts(Args& args) {
+  return {args.int32s("ids"), args.int32s("offsets")};
+}
 
 core::Lists readLists(Args& args) {
   return {args.int32s("rows"), args.doubles("teacher"), args.integer("listLength")};

@@ -15,9 +15,9 @@
 
 namespace listwise::binding {
 
-// One options object of a call, the only place where JavaScript values are read. A field that is missing or of another
-// type throws INVALID_ARGUMENT with its name; so does a field that nobody asked for, in `done`. Typed arrays are
-// borrowed, and `pins` keeps them alive while a job runs.
+// One options object of a call, the only place where JavaScript values are read. A field that is
+// missing or of another type throws INVALID_ARGUMENT with its name; so does a field that nobody
+// asked for, in `done`. Typed arrays are borrowed, and `pins` keeps them alive while a job runs.
 class Args {
  public:
   Args(const Napi::Value& value, std::string name);
@@ -43,9 +43,11 @@ class Args {
 
  private:
   Napi::Value get(const char* field);
-  [[noreturn]] void fail(const std::string& field, const std::string& expected, const Napi::Value& received);
+  [[noreturn]] void fail(const std::string& field, const std::string& expected,
+                         const Napi::Value& received);
   template <class Array, class Number>
-  std::span<const Number> numbers(const char* field, napi_typedarray_type type, const char* expected);
+  std::span<const Number> numbers(const char* field, napi_typedarray_type type,
+                                  const char* expected);
 
   Napi::Object object_;
   std::string name_;

@@ -7,21 +7,24 @@ namespace listwise::binding {
 using CoreEncoder = std::shared_ptr<core::Encoder>;
 
 Napi::Function Encoder::define(Napi::Env env) {
-  return DefineClass(env, "NativeEncoder",
-                     {InstanceMethod<&Encoder::encode>("encode"), InstanceMethod<&Encoder::save>("save"),
-                      InstanceMethod<&Encoder::parameterNames>("parameterNames"),
-                      InstanceMethod<&Encoder::parameter>("parameter"), InstanceMethod<&Encoder::dispose>("dispose"),
-                      InstanceAccessor<&Encoder::dimension>("dimension"),
-                      InstanceAccessor<&Encoder::parameterCount>("parameterCount"),
-                      InstanceAccessor<&Encoder::maxPositions>("maxPositions"),
-                      InstanceAccessor<&Encoder::device>("device"),
-                      InstanceAccessor<&Encoder::precision>("precision")});
+  return DefineClass(
+      env, "NativeEncoder",
+      {InstanceMethod<&Encoder::encode>("encode"), InstanceMethod<&Encoder::save>("save"),
+       InstanceMethod<&Encoder::parameterNames>("parameterNames"),
+       InstanceMethod<&Encoder::parameter>("parameter"),
+       InstanceMethod<&Encoder::dispose>("dispose"),
+       InstanceAccessor<&Encoder::dimension>("dimension"),
+       InstanceAccessor<&Encoder::parameterCount>("parameterCount"),
+       InstanceAccessor<&Encoder::maxPositions>("maxPositions"),
+       InstanceAccessor<&Encoder::device>("device"),
+       InstanceAccessor<&Encoder::precision>("precision")});
 }
 
 // Made by loadEncoder only, which passes the loaded encoder.
 Encoder::Encoder(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Encoder>(info) {
   guarded(info.Env(), [&] {
-    if (!info[0].IsExternal()) throw core::invalidArgument("Use loadEncoder() to make a NativeEncoder.");
+    if (!info[0].IsExternal())
+      throw core::invalidArgument("Use loadEncoder() to make a NativeEncoder.");
     core_ = *info[0].As<Napi::External<CoreEncoder>>().Data();
   });
 }
@@ -33,15 +36,19 @@ Napi::Value loadEncoder(const Napi::CallbackInfo& info) {
     args.done();
     return Job<CoreEncoder, Holds>::start(
         info.Env(), {},
-        [spec = std::move(spec)](const core::CancelToken&) { return CoreEncoder(core::Encoder::load(spec)); },
+        [spec = std::move(spec)](const core::CancelToken&) {
+          return CoreEncoder(core::Encoder::load(spec));
+        },
         [](Napi::Env env, CoreEncoder& encoder) -> Napi::Value {
-          return env.GetInstanceData<State>()->encoder.New({Napi::External<CoreEncoder>::New(env, &encoder)});
+          return env.GetInstanceData<State>()->encoder.New(
+              {Napi::External<CoreEncoder>::New(env, &encoder)});
         });
   });
 }
 
 std::shared_ptr<core::Encoder> Encoder::core() const {
-  if (!core_) throw core::Error("DISPOSED", "Expected an encoder in use but this one was disposed.");
+  if (!core_)
+    throw core::Error("DISPOSED", "Expected an encoder in use but this one was disposed.");
   return core_;
 }
 
@@ -50,7 +57,8 @@ Napi::Value Encoder::encode(const Napi::CallbackInfo& info) {
     const auto encoder = core();
     Args args(info[0], "encode");
     const auto texts = readPackedTexts(args);
-    const core::EncodeOptions options{readPooling(args), args.boolean("normalize"), args.integer("tokenBudget")};
+    const core::EncodeOptions options{readPooling(args), args.boolean("normalize"),
+                                      args.integer("tokenBudget")};
     args.done();
     Holds holds{args.takePins(), {}};
     holds.leases.push_back(lease());
@@ -58,7 +66,9 @@ Napi::Value Encoder::encode(const Napi::CallbackInfo& info) {
     return Job<std::vector<float>, Holds>::start(
         info.Env(), std::move(holds),
         [=](const core::CancelToken& cancel) { return encoder->encode(texts, options, cancel); },
-        [](Napi::Env env, std::vector<float>& rows) { return toTypedArray<Napi::Float32Array>(env, rows); });
+        [](Napi::Env env, std::vector<float>& rows) {
+          return toTypedArray<Napi::Float32Array>(env, rows);
+        });
   });
 }
 
@@ -94,22 +104,27 @@ Napi::Value Encoder::parameter(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     if (!info[0].IsString()) throw core::invalidArgument("Expected the name of a parameter.");
     const Lease held = lease();
-    return toTypedArray<Napi::Float32Array>(info.Env(), core()->parameter(info[0].As<Napi::String>().Utf8Value()));
+    return toTypedArray<Napi::Float32Array>(
+        info.Env(), core()->parameter(info[0].As<Napi::String>().Utf8Value()));
   });
 }
 
 Napi::Value Encoder::dimension(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(core()->dimension())); });
+  return guarded(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(core()->dimension()));
+  });
 }
 
 Napi::Value Encoder::parameterCount(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(),
-                 [&] { return Napi::Number::New(info.Env(), static_cast<double>(core()->parameterCount())); });
+  return guarded(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(core()->parameterCount()));
+  });
 }
 
 Napi::Value Encoder::maxPositions(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    return Napi::Number::New(info.Env(), static_cast<double>(core()->spec().architecture.maxPositions));
+    return Napi::Number::New(info.Env(),
+                             static_cast<double>(core()->spec().architecture.maxPositions));
   });
 }
 
@@ -118,7 +133,9 @@ Napi::Value Encoder::device(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Encoder::precision(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), core()->spec().bf16 ? "bf16" : "fp32"); });
+  return guarded(info.Env(), [&] {
+    return Napi::String::New(info.Env(), core()->spec().bf16 ? "bf16" : "fp32");
+  });
 }
 
 // Idempotent. A job under way holds its own reference, so the memory goes when it ends.

@@ -13,7 +13,8 @@
 
 namespace listwise::binding {
 
-// What belongs to one JavaScript environment: the jobs under way, so that all can be cancelled when it ends.
+// What belongs to one JavaScript environment: the jobs under way, so that all can be cancelled when
+// it ends.
 struct State {
   std::set<std::shared_ptr<core::CancelToken>> running;
   Napi::FunctionReference encoder;
@@ -25,7 +26,8 @@ struct State {
 };
 
 inline Napi::Value errorToJs(Napi::Env env, const std::exception_ptr& exception) {
-  std::string code = "INTERNAL", message = "An unknown error. This is a bug in listwise; please report it.";
+  std::string code = "INTERNAL",
+              message = "An unknown error. This is a bug in listwise; please report it.";
   try {
     std::rethrow_exception(exception);
   } catch (const core::Error& error) {
@@ -59,14 +61,16 @@ auto guarded(Napi::Env env, Work work) -> decltype(work()) {
   }
 }
 
-// Keeps an object from being used twice at once: taken on the JavaScript thread, given back there when the job ends.
+// Keeps an object from being used twice at once: taken on the JavaScript thread, given back there
+// when the job ends.
 class Lease {
  public:
   Lease() = default;
   Lease(bool& busy, const char* name) : busy_(&busy) {
     if (busy) {
-      throw core::Error("BUSY", "Expected the " + std::string(name) +
-                                    " to be free but it is at work; wait for the promise of the call before.");
+      throw core::Error(
+          "BUSY", "Expected the " + std::string(name) +
+                      " to be free but it is at work; wait for the promise of the call before.");
     }
     busy = true;
   }
@@ -83,8 +87,8 @@ class Lease {
   bool* busy_ = nullptr;
 };
 
-// The one kind of asynchronous work: runs `work` on a worker thread, then `finish` on the JavaScript thread. What `holds`
-// carries (typed arrays, objects, leases) lives until then.
+// The one kind of asynchronous work: runs `work` on a worker thread, then `finish` on the
+// JavaScript thread. What `holds` carries (typed arrays, objects, leases) lives until then.
 template <class T, class Holds>
 class Job : public Napi::AsyncWorker {
  public:
@@ -96,7 +100,9 @@ class Job : public Napi::AsyncWorker {
     auto* job = new Job(env, std::move(holds), std::move(work), std::move(finish));
     auto out = Napi::Object::New(env);
     out.Set("promise", job->deferred_.Promise());
-    out.Set("cancel", Napi::Function::New(env, [token = job->token_](const Napi::CallbackInfo&) { token->cancel(); }));
+    out.Set("cancel", Napi::Function::New(env, [token = job->token_](const Napi::CallbackInfo&) {
+              token->cancel();
+            }));
     env.GetInstanceData<State>()->running.insert(job->token_);
     job->Queue();
     return out;
@@ -153,7 +159,9 @@ struct Holds {
     for (auto& reference : more) pins.push_back(std::move(reference));
   }
   // Keeps an object of ours alive while it works.
-  void keep(const Napi::Value& object) { pins.push_back(Napi::Reference<Napi::Value>::New(object, 1)); }
+  void keep(const Napi::Value& object) {
+    pins.push_back(Napi::Reference<Napi::Value>::New(object, 1));
+  }
 };
 
 template <class Array, class Number>

@@ -26,7 +26,8 @@ Napi::Value search(const Napi::CallbackInfo& info) {
     args.done();
     holds.pin(args.takePins());
     return Job<core::TopK, Holds>::start(
-        info.Env(), std::move(holds), [=](const core::CancelToken& cancel) { return core::search(input, cancel); },
+        info.Env(), std::move(holds),
+        [=](const core::CancelToken& cancel) { return core::search(input, cancel); },
         [](Napi::Env env, core::TopK& top) -> Napi::Value {
           auto out = Napi::Object::New(env);
           out.Set("rows", toTypedArray<Napi::Int32Array>(env, top.rows));

@@ -13,19 +13,22 @@ struct Trainer::Core {
 };
 
 Napi::Function Trainer::define(Napi::Env env) {
-  return DefineClass(env, "NativeTrainer",
-                     {InstanceMethod<&Trainer::step>("step"), InstanceMethod<&Trainer::evaluate>("evaluate"),
-                      InstanceMethod<&Trainer::progress>("progress"), InstanceMethod<&Trainer::gradient>("gradient"),
-                      InstanceMethod<&Trainer::saveState>("saveState"),
-                      InstanceMethod<&Trainer::loadState>("loadState"), InstanceMethod<&Trainer::dispose>("dispose"),
-                      InstanceAccessor<&Trainer::steps>("steps")});
+  return DefineClass(
+      env, "NativeTrainer",
+      {InstanceMethod<&Trainer::step>("step"), InstanceMethod<&Trainer::evaluate>("evaluate"),
+       InstanceMethod<&Trainer::progress>("progress"),
+       InstanceMethod<&Trainer::gradient>("gradient"),
+       InstanceMethod<&Trainer::saveState>("saveState"),
+       InstanceMethod<&Trainer::loadState>("loadState"),
+       InstanceMethod<&Trainer::dispose>("dispose"), InstanceAccessor<&Trainer::steps>("steps")});
 }
 
 Napi::Value createTrainer(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto* state = info.Env().GetInstanceData<State>();
     if (!info[0].IsObject() || !info[0].As<Napi::Object>().InstanceOf(state->encoder.Value())) {
-      throw core::invalidArgument("Expected a NativeEncoder as the first argument of createTrainer.");
+      throw core::invalidArgument(
+          "Expected a NativeEncoder as the first argument of createTrainer.");
     }
     return state->trainer.New({info[0], info[1]});
   });
@@ -94,7 +97,9 @@ Napi::Value Trainer::step(const Napi::CallbackInfo& info) {
     args.done();
     return Job<core::StepResult, Holds>::start(
         info.Env(), std::move(held),
-        [=](const core::CancelToken& cancel) { return self->trainer.step(batch, learningRate, cancel); },
+        [=](const core::CancelToken& cancel) {
+          return self->trainer.step(batch, learningRate, cancel);
+        },
         [](Napi::Env env, core::StepResult& result) -> Napi::Value {
           auto out = lossesToJs(env, result);
           out.Set("gradNorm", result.gradNorm);
@@ -134,13 +139,15 @@ Napi::Value Trainer::gradient(const Napi::CallbackInfo& info) {
     if (!info[0].IsString()) throw core::invalidArgument("Expected the name of a parameter.");
     const auto self = core();
     const Lease held = Encoder::Unwrap(encoder_.Value())->lease();
-    return toTypedArray<Napi::Float32Array>(info.Env(),
-                                            self->trainer.gradient(info[0].As<Napi::String>().Utf8Value()));
+    return toTypedArray<Napi::Float32Array>(
+        info.Env(), self->trainer.gradient(info[0].As<Napi::String>().Utf8Value()));
   });
 }
 
 Napi::Value Trainer::steps(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(core()->trainer.steps())); });
+  return guarded(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(core()->trainer.steps()));
+  });
 }
 
 Napi::Value Trainer::saveState(const Napi::CallbackInfo& info) {

@@ -29,7 +29,8 @@ struct EncoderSpec {
   std::map<std::string, std::string> weightNames;
   std::string device = "cpu";
   bool bf16 = false;
-  // Plain library operations instead of the fused CPU kernels: the reference that tests and benches compare with.
+  // Plain library operations instead of the fused CPU kernels: the reference that tests and benches
+  // compare with.
   bool portable = false;
 };
 

@@ -1,7 +1,7 @@
 #include "encoder.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -22,8 +22,8 @@ void checkSpec(const EncoderSpec& spec) {
   const auto& a = spec.architecture;
   const auto positive = [](int64_t value, const char* name) {
     if (value < 1) {
-      throw invalidArgument("Expected a whole number above 0 for architecture." + std::string(name) + " but received " +
-                            std::to_string(value) + ".");
+      throw invalidArgument("Expected a whole number above 0 for architecture." +
+                            std::string(name) + " but received " + std::to_string(value) + ".");
     }
   };
   positive(a.vocabularySize, "vocabularySize");
@@ -34,14 +34,17 @@ void checkSpec(const EncoderSpec& spec) {
   positive(a.maxPositions, "maxPositions");
   positive(a.tokenTypes, "tokenTypes");
   if (a.hiddenSize % a.heads != 0) {
-    throw invalidArgument("Expected architecture.hiddenSize to be a multiple of architecture.heads but received " +
-                          std::to_string(a.hiddenSize) + " and " + std::to_string(a.heads) + ".");
+    throw invalidArgument(
+        "Expected architecture.hiddenSize to be a multiple of architecture.heads but received " +
+        std::to_string(a.hiddenSize) + " and " + std::to_string(a.heads) + ".");
   }
   if (spec.files.empty()) throw invalidArgument("Expected at least one weights file in files.");
   const at::Device device(spec.device);
   if (device.is_cuda() && !at::hasCUDA()) {
-    throw Error("UNSUPPORTED", "Expected a CUDA device for " + spec.device +
-                                   " but this libtorch sees none; use device 'cpu', or point LIBTORCH at a CUDA build.");
+    throw Error(
+        "UNSUPPORTED",
+        "Expected a CUDA device for " + spec.device +
+            " but this libtorch sees none; use device 'cpu', or point LIBTORCH at a CUDA build.");
   }
 }
 
@@ -63,8 +66,8 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec) {
   return std::unique_ptr<Encoder>(new Encoder(std::move(impl)));
 }
 
-at::Tensor Encoder::Impl::embed(const PackedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,
-                                EmbeddingTrace* trace) const {
+at::Tensor Encoder::Impl::embed(const PackedTexts& texts, const MicroBatch& batch,
+                                const EncodeOptions& options, EmbeddingTrace* trace) const {
   auto packed = nn::pack(texts, batch, device());
   const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
   auto pooled = ops->pool(hidden, packed, options.pooling);
@@ -80,13 +83,13 @@ at::Tensor Encoder::Impl::embed(const PackedTexts& texts, const MicroBatch& batc
 }
 
 // e = v / |v|, so dv = (de - e (e . de)) / |v|.
-void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling, EmbeddingTrace& trace,
-                                  const at::Tensor& gradient) const {
+void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling,
+                                  EmbeddingTrace& trace, const at::Tensor& gradient) const {
   const auto& e = trace.embeddings;
   const auto dPooled = (dEmbeddings - e * (e * dEmbeddings).sum(1, true)).div_(trace.lengths);
   const auto type = spec.bf16 ? at::kBFloat16 : at::kFloat;
-  transformer.backward(ops->poolBackward(dPooled, trace.packed, pooling, type), trace.packed, trace.transformer,
-                       gradient);
+  transformer.backward(ops->poolBackward(dPooled, trace.packed, pooling, type), trace.packed,
+                       trace.transformer, gradient);
 }
 
 std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions& options,
@@ -94,7 +97,8 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
   const at::NoGradGuard noGrad;
   const auto& architecture = impl_->spec.architecture;
   checkPackedTexts(texts, "texts", architecture.vocabularySize, architecture.maxPositions);
-  if (options.tokenBudget < 1) throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
+  if (options.tokenBudget < 1)
+    throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
   std::vector<int64_t> lengths;
   for (int64_t i = 0; i < texts.count(); ++i) lengths.push_back(texts.length(i));
   const auto width = static_cast<size_t>(dimension());
@@ -103,8 +107,8 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
     cancel.throwIfCancelled();
     const auto rows = impl_->embed(texts, batch, options, nullptr).cpu().contiguous();
     for (size_t i = 0; i < batch.size(); ++i) {
-      std::memcpy(out.data() + static_cast<size_t>(batch[i]) * width, rows.const_data_ptr<float>() + i * width,
-                  width * sizeof(float));
+      std::memcpy(out.data() + static_cast<size_t>(batch[i]) * width,
+                  rows.const_data_ptr<float>() + i * width, width * sizeof(float));
     }
   }
   return out;
@@ -118,20 +122,28 @@ void Encoder::save(const std::string& file) const {
   std::map<std::string, std::string> metadata{{"format", "pt"}};
   for (const auto& source : impl_->files) {
     if (std::filesystem::exists(file) && std::filesystem::equivalent(file, source->path())) {
-      throw invalidArgument("Expected another file than " + file + ", which the weights were read from.");
+      throw invalidArgument("Expected another file than " + file +
+                            ", which the weights were read from.");
     }
     metadata.insert(source->metadata().begin(), source->metadata().end());
     for (const auto& [name, info] : source->tensors()) tensors[name] = {info, source->data(info)};
   }
   for (const auto& tensor : impl_->parameters.fileTensors()) {
-    tensors[tensor.name] = {{"F32", tensor.shape}, reinterpret_cast<const std::byte*>(numbers + tensor.offset)};
+    tensors[tensor.name] = {{"F32", tensor.shape},
+                            reinterpret_cast<const std::byte*>(numbers + tensor.offset)};
   }
   writeSafetensors(file, std::move(tensors), metadata);
 }
 
-int64_t Encoder::dimension() const { return impl_->spec.architecture.hiddenSize; }
-int64_t Encoder::parameterCount() const { return impl_->parameters.count(); }
-const EncoderSpec& Encoder::spec() const { return impl_->spec; }
+int64_t Encoder::dimension() const {
+  return impl_->spec.architecture.hiddenSize;
+}
+int64_t Encoder::parameterCount() const {
+  return impl_->parameters.count();
+}
+const EncoderSpec& Encoder::spec() const {
+  return impl_->spec;
+}
 
 std::vector<std::string> Encoder::parameterNames() const {
   std::vector<std::string> names;
@@ -142,7 +154,8 @@ std::vector<std::string> Encoder::parameterNames() const {
 std::vector<float> Encoder::parameter(const std::string& name) const {
   const at::NoGradGuard noGrad;
   const auto& place = impl_->parameters.fileTensor(name);
-  const auto values = impl_->parameters.master().narrow(0, place.offset, place.elements).cpu().contiguous();
+  const auto values =
+      impl_->parameters.master().narrow(0, place.offset, place.elements).cpu().contiguous();
   const auto* first = values.const_data_ptr<float>();
   return {first, first + place.elements};
 }

@@ -19,14 +19,17 @@ struct EncodeOptions {
 // A transformer with its weights. Not for two threads at once; the binding sees to that.
 class Encoder {
  public:
-  // Throws BAD_MODEL where the files lack a weight or one has another shape than the architecture says.
+  // Throws BAD_MODEL where the files lack a weight or one has another shape than the architecture
+  // says.
   static std::unique_ptr<Encoder> load(const EncoderSpec& spec);
   ~Encoder();
 
   // [texts, dimension], in the order of the texts.
-  std::vector<float> encode(const PackedTexts& texts, const EncodeOptions& options, const CancelToken& cancel) const;
+  std::vector<float> encode(const PackedTexts& texts, const EncodeOptions& options,
+                            const CancelToken& cancel) const;
 
-  // Writes one safetensors file with the trained weights in fp32 and every other tensor of the source files as it was.
+  // Writes one safetensors file with the trained weights in fp32 and every other tensor of the
+  // source files as it was.
   void save(const std::string& file) const;
 
   int64_t dimension() const;

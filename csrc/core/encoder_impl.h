@@ -20,7 +20,10 @@ struct EmbeddingTrace {
 
 struct Encoder::Impl {
   explicit Impl(const EncoderSpec& s)
-      : spec(s), parameters(s), ops(nn::makeOps(s)), transformer(spec.architecture, parameters, *ops) {}
+      : spec(s),
+        parameters(s),
+        ops(nn::makeOps(s)),
+        transformer(spec.architecture, parameters, *ops) {}
 
   // fp32 [n, H] for the texts of a micro-batch, in its order; fills `trace` if given.
   at::Tensor embed(const PackedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,

@@ -9,7 +9,9 @@
 
 namespace listwise::core {
 
-Environment environment() { return {TORCH_VERSION, at::hasCUDA(), at::get_num_threads(), kernels::table().name}; }
+Environment environment() {
+  return {TORCH_VERSION, at::hasCUDA(), at::get_num_threads(), kernels::table().name};
+}
 
 void setThreads(int threads) {
   if (threads < 1) throw invalidArgument("Expected a whole number above 0 for threads.");

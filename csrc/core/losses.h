@@ -34,13 +34,14 @@ struct LossGradients : Losses {
   std::vector<double> gradPassages;
 };
 
-// Throws INVALID_ARGUMENT naming the field and place: shapes, rows in [0, passages), finite teacher scores, options.
+// Throws INVALID_ARGUMENT naming the field and place: shapes, rows in [0, passages), finite teacher
+// scores, options.
 void checkLists(const Lists& lists, int64_t queries, int64_t passages);
 void checkLossOptions(const LossOptions& options);
 
-// The losses and their gradients from embeddings, all in double precision: queries N x dimension, passages
-// U x dimension, each passage once however many lists it stands in.
-LossGradients losses(std::span<const double> queries, std::span<const double> passages, int64_t dimension,
-                     const Lists& lists, const LossOptions& options);
+// The losses and their gradients from embeddings, all in double precision: queries N x dimension,
+// passages U x dimension, each passage once however many lists it stands in.
+LossGradients losses(std::span<const double> queries, std::span<const double> passages,
+                     int64_t dimension, const Lists& lists, const LossOptions& options);
 
 }  // namespace listwise::core

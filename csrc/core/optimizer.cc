@@ -22,13 +22,15 @@ Optimizer::Optimizer(const at::Tensor& weights, const OptimizerOptions& options)
 double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learningRate) {
   const double norm = at::linalg_vector_norm(gradient, 2, {}, false, at::kDouble).item<double>();
   if (!std::isfinite(norm)) {
-    throw Error("NOT_FINITE", "Expected a finite gradient but its length is " + std::to_string(norm) +
-                                  "; the weights were left as they were.");
+    throw Error("NOT_FINITE", "Expected a finite gradient but its length is " +
+                                  std::to_string(norm) + "; the weights were left as they were.");
   }
   // The small number is torch.nn.utils.clip_grad_norm_'s.
-  if (options_.clip > 0 && norm + 1e-6 > options_.clip) gradient.mul_(options_.clip / (norm + 1e-6));
-  at::_fused_adamw_({weights}, {gradient}, {first_}, {second_}, {}, {count_.add_(1)}, learningRate, options_.beta1,
-                    options_.beta2, options_.weightDecay, options_.epsilon, false, false);
+  if (options_.clip > 0 && norm + 1e-6 > options_.clip)
+    gradient.mul_(options_.clip / (norm + 1e-6));
+  at::_fused_adamw_({weights}, {gradient}, {first_}, {second_}, {}, {count_.add_(1)}, learningRate,
+                    options_.beta1, options_.beta2, options_.weightDecay, options_.epsilon, false,
+                    false);
   ++steps_;
   return norm;
 }
@@ -36,7 +38,8 @@ double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learnin
 void Optimizer::save(const std::string& file) const {
   const auto first = first_.cpu(), second = second_.cpu();
   const auto bytes = [](const at::Tensor& t) {
-    return TensorBytes{{"F32", {t.numel()}}, reinterpret_cast<const std::byte*>(t.const_data_ptr<float>())};
+    return TensorBytes{{"F32", {t.numel()}},
+                       reinterpret_cast<const std::byte*>(t.const_data_ptr<float>())};
   };
   writeSafetensors(file, {{"first_moment", bytes(first)}, {"second_moment", bytes(second)}},
                    {{"steps", std::to_string(steps_)}});
@@ -48,14 +51,17 @@ void Optimizer::load(const std::string& file) {
     const auto found = source.tensors().find(name);
     if (found == source.tensors().end() || found->second.dtype != "F32" ||
         found->second.shape != std::vector<int64_t>{into.numel()}) {
-      throw Error("BAD_MODEL", file + ": expected a tensor " + name + " of " + std::to_string(into.numel()) +
+      throw Error("BAD_MODEL", file + ": expected a tensor " + name + " of " +
+                                   std::to_string(into.numel()) +
                                    " F32 numbers; the state is of another model.");
     }
-    into.copy_(at::from_blob(const_cast<std::byte*>(source.data(found->second)), into.sizes(), at::kFloat));
+    into.copy_(at::from_blob(const_cast<std::byte*>(source.data(found->second)), into.sizes(),
+                             at::kFloat));
   };
   const auto steps = source.metadata().find("steps");
-  if (steps == source.metadata().end() || steps->second.find_first_not_of("0123456789") != std::string::npos ||
-      steps->second.empty() || steps->second.size() > 15) {
+  if (steps == source.metadata().end() ||
+      steps->second.find_first_not_of("0123456789") != std::string::npos || steps->second.empty() ||
+      steps->second.size() > 15) {
     throw Error("BAD_MODEL", file + ": expected a step count in the metadata.");
   }
   read("first_moment", first_);

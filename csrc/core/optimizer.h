@@ -12,8 +12,8 @@ class Optimizer {
  public:
   Optimizer(const at::Tensor& weights, const OptimizerOptions& options);
 
-  // Clips the gradient in place, then moves the weights against it. Returns the gradient's length before clipping.
-  // Where that is not finite, it throws NOT_FINITE and leaves the weights.
+  // Clips the gradient in place, then moves the weights against it. Returns the gradient's length
+  // before clipping. Where that is not finite, it throws NOT_FINITE and leaves the weights.
   double step(at::Tensor& weights, at::Tensor& gradient, double learningRate);
 
   int64_t steps() const { return steps_; }
@@ -23,9 +23,9 @@ class Optimizer {
 
  private:
   const OptimizerOptions options_;
-  at::Tensor first_;   // moments, flat like the weights
+  at::Tensor first_;  // moments, flat like the weights
   at::Tensor second_;
-  at::Tensor count_;   // steps, as the fused kernel wants it
+  at::Tensor count_;  // steps, as the fused kernel wants it
   int64_t steps_ = 0;
 };
 

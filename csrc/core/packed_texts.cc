@@ -15,8 +15,8 @@ static void checkOffsets(const PackedTexts& texts, const std::string& name, int6
   for (int64_t i = 0; i < texts.count(); ++i) {
     const int64_t length = texts.length(i);
     if (length < 1 || length > maxLength) {
-      throw invalidArgument("Expected text " + std::to_string(i) + " of " + name + " to have 1 to " +
-                            std::to_string(maxLength) + " tokens but it has " +
+      throw invalidArgument("Expected text " + std::to_string(i) + " of " + name +
+                            " to have 1 to " + std::to_string(maxLength) + " tokens but it has " +
                             std::to_string(length) + "; truncate it.");
     }
   }
@@ -32,9 +32,10 @@ void checkPackedTexts(const PackedTexts& texts, const char* name, int64_t vocabu
   checkOffsets(texts, name, maxLength);
   for (size_t i = 0; i < texts.ids.size(); ++i) {
     if (texts.ids[i] < 0 || texts.ids[i] >= vocabularySize) {
-      throw invalidArgument("Expected token ids in [0, " + std::to_string(vocabularySize) + ") for " +
-                            std::string(name) + ".ids but received " + std::to_string(texts.ids[i]) +
-                            " at " + std::to_string(i) + "; does the tokenizer fit the model?");
+      throw invalidArgument("Expected token ids in [0, " + std::to_string(vocabularySize) +
+                            ") for " + std::string(name) + ".ids but received " +
+                            std::to_string(texts.ids[i]) + " at " + std::to_string(i) +
+                            "; does the tokenizer fit the model?");
     }
   }
 }

@@ -40,9 +40,9 @@ void checkTensor(const std::string& path, const std::string& name, const TensorI
                  uint64_t dataBytes) {
   const uint64_t size = elementSize(info.dtype);
   if (info.begin > info.end || info.end > dataBytes) {
-    throw Error("BAD_MODEL", path + ": tensor " + name + " ends at byte " + std::to_string(info.end) +
-                                 " but the file has " + std::to_string(dataBytes) +
-                                 "; it may have been cut off.");
+    throw Error("BAD_MODEL", path + ": tensor " + name + " ends at byte " +
+                                 std::to_string(info.end) + " but the file has " +
+                                 std::to_string(dataBytes) + "; it may have been cut off.");
   }
   // The product is built by division, so that no header can make it overflow.
   uint64_t room = size == 0 ? 0 : (info.end - info.begin) / size;
@@ -87,13 +87,14 @@ uint64_t elementSize(const std::string& dtype) {
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
   const File file(path, O_RDONLY);
-  struct stat status {};
+  struct stat status{};
   if (file.fd() < 0 || ::fstat(file.fd(), &status) != 0) {
     throw systemError("NOT_FOUND", "open the weights file", path);
   }
   size_ = static_cast<uint64_t>(status.st_size);
   if (size_ < lengthBytes) {
-    throw Error("BAD_MODEL", path + " is not a safetensors file: it has " + std::to_string(size_) + " bytes.");
+    throw Error("BAD_MODEL",
+                path + " is not a safetensors file: it has " + std::to_string(size_) + " bytes.");
   }
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd(), 0);
   if (mapped == MAP_FAILED) throw systemError("BAD_MODEL", "map", path);
@@ -102,13 +103,15 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
     uint64_t headerBytes = 0;
     std::memcpy(&headerBytes, mapped_, lengthBytes);
     if (headerBytes > size_ - lengthBytes) {
-      throw Error("BAD_MODEL", path + " is not a safetensors file, or was cut off: its header would have " +
-                                   std::to_string(headerBytes) + " bytes.");
+      throw Error("BAD_MODEL",
+                  path + " is not a safetensors file, or was cut off: its header would have " +
+                      std::to_string(headerBytes) + " bytes.");
     }
     dataStart_ = lengthBytes + headerBytes;
     auto header = parseSafetensorsHeader(
         {reinterpret_cast<const char*>(mapped_) + lengthBytes, static_cast<size_t>(headerBytes)});
-    for (const auto& [name, info] : header.tensors) checkTensor(path, name, info, size_ - dataStart_);
+    for (const auto& [name, info] : header.tensors)
+      checkTensor(path, name, info, size_ - dataStart_);
     tensors_ = std::move(header.tensors);
     metadata_ = std::move(header.metadata);
   } catch (const std::invalid_argument& error) {

@@ -17,8 +17,8 @@ struct TensorInfo {
   int64_t elements() const;
 };
 
-// A safetensors file mapped into memory, read only. Throws BAD_MODEL naming the file where the header or a tensor's
-// place is wrong; nothing outside the file is ever read.
+// A safetensors file mapped into memory, read only. Throws BAD_MODEL naming the file where the
+// header or a tensor's place is wrong; nothing outside the file is ever read.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
@@ -46,7 +46,8 @@ struct TensorBytes {
   const std::byte* data = nullptr;
 };
 
-// Writes a safetensors file, tensors in the order of their names, synced to disk. The caller renames it into place.
+// Writes a safetensors file, tensors in the order of their names, synced to disk. The caller
+// renames it into place.
 void writeSafetensors(const std::string& path, std::map<std::string, TensorBytes> tensors,
                       const std::map<std::string, std::string>& metadata);
 

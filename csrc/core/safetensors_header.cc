@@ -7,8 +7,8 @@
 namespace listwise::core {
 namespace {
 
-// A reader for just the JSON that the format allows: objects, strings and arrays of whole numbers. A JSON library
-// would be one more thing to install for 100 lines.
+// A reader for just the JSON that the format allows: objects, strings and arrays of whole numbers.
+// A JSON library would be one more thing to install for 100 lines.
 class Reader {
  public:
   explicit Reader(std::string_view text) : text_(text) {}
@@ -18,8 +18,8 @@ class Reader {
   }
 
   char peek() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' ||
-                                  text_[at_] == '\r')) {
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) {
       ++at_;
     }
     return at_ < text_.size() ? text_[at_] : '\0';
@@ -220,7 +220,8 @@ std::string writeSafetensorsHeader(const SafetensorsHeader& header) {
     for (size_t i = 0; i < info.shape.size(); ++i) {
       out += (i > 0 ? "," : "") + std::to_string(info.shape[i]);
     }
-    out += "],\"data_offsets\":[" + std::to_string(info.begin) + ',' + std::to_string(info.end) + "]}";
+    out +=
+        "],\"data_offsets\":[" + std::to_string(info.begin) + ',' + std::to_string(info.end) + "]}";
   }
   out += '}';
   while (out.size() % 8 != 0) out += ' ';

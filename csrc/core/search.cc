@@ -23,9 +23,12 @@ struct Hit {
   int32_t row;
 };
 
-bool better(const Hit& a, const Hit& b) { return a.score > b.score || (a.score == b.score && a.row < b.row); }
+bool better(const Hit& a, const Hit& b) {
+  return a.score > b.score || (a.score == b.score && a.row < b.row);
+}
 
-// The best hits of one query. It takes in hits above the bar and lets go of the worst when it holds too many.
+// The best hits of one query. It takes in hits above the bar and lets go of the worst when it holds
+// too many.
 class Best {
  public:
   explicit Best(int64_t k) : k_(static_cast<size_t>(k)) {}
@@ -40,7 +43,8 @@ class Best {
   // Rows rise, so a later hit with the bar's score is worse than those held: the bar is exclusive.
   void shrink() {
     if (hits_.size() < k_) return;
-    std::nth_element(hits_.begin(), hits_.begin() + static_cast<int64_t>(k_) - 1, hits_.end(), better);
+    std::nth_element(hits_.begin(), hits_.begin() + static_cast<int64_t>(k_) - 1, hits_.end(),
+                     better);
     hits_.resize(k_);
     bar_ = hits_.back().score;
   }
@@ -61,7 +65,9 @@ class Best {
 };
 
 void check(const SearchInput& in) {
-  const auto fail = [](const std::string& expected) { throw invalidArgument("Expected " + expected + "."); };
+  const auto fail = [](const std::string& expected) {
+    throw invalidArgument("Expected " + expected + ".");
+  };
   if (in.dimension < 1) fail("a whole number above 0 for dimension");
   if (in.k < 1) fail("a whole number above 0 for k");
   if (in.firstRow < 0) fail("a whole number of at least 0 for firstRow");
@@ -72,13 +78,15 @@ void check(const SearchInput& in) {
   if (!in.bestRows.empty() && (in.bestRows.size() != best || in.bestScores.size() != best)) {
     fail("best to hold " + std::to_string(best) + " rows and scores, queries x k");
   }
-  if (in.firstRow + static_cast<int64_t>(in.corpus.size() / d) > std::numeric_limits<int32_t>::max()) {
+  if (in.firstRow + static_cast<int64_t>(in.corpus.size() / d) >
+      std::numeric_limits<int32_t>::max()) {
     fail("at most 2^31 - 1 corpus rows");
   }
 }
 
 at::Tensor matrix(std::span<const float> numbers, int64_t dimension, int64_t first, int64_t rows) {
-  return at::from_blob(const_cast<float*>(numbers.data()) + first * dimension, {rows, dimension}, at::kFloat);
+  return at::from_blob(const_cast<float*>(numbers.data()) + first * dimension, {rows, dimension},
+                       at::kFloat);
 }
 
 void take(const float* scores, int64_t count, int64_t firstRow, Best& best) {
@@ -122,7 +130,8 @@ TopK search(const SearchInput& in, const CancelToken& cancel) {
                                                matrix(in.corpus, in.dimension, c, width));
       const float* numbers = scores.const_data_ptr<float>();
       at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) take(numbers + i * width, width, in.firstRow + c, best[i]);
+        for (int64_t i = first; i < last; ++i)
+          take(numbers + i * width, width, in.firstRow + c, best[i]);
       });
     }
     for (int64_t i = 0; i < count; ++i) {

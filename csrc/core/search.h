@@ -7,7 +7,8 @@
 
 namespace listwise::core {
 
-// [queries, k], best first; equal scores by row, lowest first; row -1 and score -infinity where there are too few.
+// [queries, k], best first; equal scores by row, lowest first; row -1 and score -infinity where
+// there are too few.
 struct TopK {
   std::vector<int32_t> rows;
   std::vector<float> scores;
@@ -25,8 +26,8 @@ struct SearchInput {
   std::span<const float> bestScores;
 };
 
-// The k passages with the largest inner product for each query, exact up to fp32 rounding, without holding all scores.
-// Blocks of a corpus must come in order.
+// The k passages with the largest inner product for each query, exact up to fp32 rounding, without
+// holding all scores. Blocks of a corpus must come in order.
 TopK search(const SearchInput& input, const CancelToken& cancel);
 
 }  // namespace listwise::core

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "encoder_impl.h"
-#include "losses_impl.h"
+#include "loss_gradients.h"
 #include "optimizer.h"
 
 namespace listwise::core {
@@ -16,7 +16,8 @@ namespace {
 
 constexpr int64_t backwardCost = 2;  // of a forward pass
 
-// The queries and passages of a batch as one row of texts, queries first: both go through the same encoder.
+// The queries and passages of a batch as one row of texts, queries first: both go through the same
+// encoder.
 struct JoinedTexts {
   explicit JoinedTexts(const TrainingBatch& batch) : queries(batch.queries.count()) {
     ids.assign(batch.queries.ids.begin(), batch.queries.ids.end());
@@ -53,13 +54,16 @@ struct Trainer::Impl {
       : encoder(e.impl()), optimizer(encoder.parameters.master(), options) {}
 
   void check(const TrainingBatch& batch) const;
-  // Embeddings of all texts; keeps the traces of the first micro-batches, as many as keepBytes allow.
-  at::Tensor forward(const TrainingBatch& batch, const JoinedTexts& joined, const std::vector<MicroBatch>& plan,
+  // Embeddings of all texts; keeps the traces of the first micro-batches, as many as keepBytes
+  // allow.
+  at::Tensor forward(const TrainingBatch& batch, const JoinedTexts& joined,
+                     const std::vector<MicroBatch>& plan,
                      std::vector<std::optional<EmbeddingTrace>>* traces, const CancelToken& cancel);
   // Returns the tokens whose forward pass ran again.
-  int64_t backward(const TrainingBatch& batch, const JoinedTexts& joined, const std::vector<MicroBatch>& plan,
-                   std::vector<std::optional<EmbeddingTrace>>& traces, const at::Tensor& dEmbeddings,
-                   const CancelToken& cancel);
+  int64_t backward(const TrainingBatch& batch, const JoinedTexts& joined,
+                   const std::vector<MicroBatch>& plan,
+                   std::vector<std::optional<EmbeddingTrace>>& traces,
+                   const at::Tensor& dEmbeddings, const CancelToken& cancel);
 
   Encoder::Impl& encoder;
   Optimizer optimizer;
@@ -80,14 +84,17 @@ void Trainer::Impl::check(const TrainingBatch& batch) const {
   checkPackedTexts(batch.passages, "passages", a.vocabularySize, a.maxPositions);
   checkLists(batch.lists, batch.queries.count(), batch.passages.count());
   checkLossOptions(batch.loss);
-  if (batch.tokenBudget < 1) throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
+  if (batch.tokenBudget < 1)
+    throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
 }
 
 at::Tensor Trainer::Impl::forward(const TrainingBatch& batch, const JoinedTexts& joined,
                                   const std::vector<MicroBatch>& plan,
-                                  std::vector<std::optional<EmbeddingTrace>>* traces, const CancelToken& cancel) {
+                                  std::vector<std::optional<EmbeddingTrace>>* traces,
+                                  const CancelToken& cancel) {
   const auto& master = encoder.parameters.master();
-  auto embeddings = at::empty({joined.texts().count(), encoder.spec.architecture.hiddenSize}, master.options());
+  auto embeddings =
+      at::empty({joined.texts().count(), encoder.spec.architecture.hiddenSize}, master.options());
   const EncodeOptions options{batch.pooling, true, batch.tokenBudget};
   int64_t room = batch.keepBytes;
   for (size_t i = 0; i < plan.size(); ++i) {
@@ -107,8 +114,8 @@ at::Tensor Trainer::Impl::forward(const TrainingBatch& batch, const JoinedTexts&
 
 int64_t Trainer::Impl::backward(const TrainingBatch& batch, const JoinedTexts& joined,
                                 const std::vector<MicroBatch>& plan,
-                                std::vector<std::optional<EmbeddingTrace>>& traces, const at::Tensor& dEmbeddings,
-                                const CancelToken& cancel) {
+                                std::vector<std::optional<EmbeddingTrace>>& traces,
+                                const at::Tensor& dEmbeddings, const CancelToken& cancel) {
   const EncodeOptions options{batch.pooling, true, batch.tokenBudget};
   int64_t recomputed = 0;
   for (size_t i = 0; i < plan.size(); ++i) {
@@ -126,7 +133,8 @@ int64_t Trainer::Impl::backward(const TrainingBatch& batch, const JoinedTexts& j
   return recomputed;
 }
 
-StepResult Trainer::step(const TrainingBatch& batch, double learningRate, const CancelToken& cancel) {
+StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
+                         const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
   impl_->check(batch);
   if (!(learningRate >= 0) || !std::isfinite(learningRate)) {
@@ -146,8 +154,8 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate, const 
   impl_->progress.start((1 + backwardCost) * result.tokens);
   auto embeddings = impl_->forward(batch, joined, plan, &traces, cancel);
   const int64_t n = joined.queries, u = embeddings.size(0) - n;
-  const auto loss =
-      computeLosses(embeddings.narrow(0, 0, n), embeddings.narrow(0, n, u), batch.lists, batch.loss, true, cancel);
+  const auto loss = computeLosses(embeddings.narrow(0, 0, n), embeddings.narrow(0, n, u),
+                                  batch.lists, batch.loss, true, cancel);
   static_cast<Losses&>(result) = loss.losses;
   if (!std::isfinite(result.loss)) {
     throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(result.loss) +
@@ -170,18 +178,23 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
   const auto plan = planMicroBatches(joined.lengths, batch.tokenBudget);
   const auto embeddings = impl_->forward(batch, joined, plan, nullptr, cancel);
   const int64_t n = joined.queries;
-  return computeLosses(embeddings.narrow(0, 0, n), embeddings.narrow(0, n, embeddings.size(0) - n), batch.lists,
-                       batch.loss, false, cancel)
+  return computeLosses(embeddings.narrow(0, 0, n), embeddings.narrow(0, n, embeddings.size(0) - n),
+                       batch.lists, batch.loss, false, cancel)
       .losses;
 }
 
-const ProgressCounter& Trainer::progress() const { return impl_->progress; }
-int64_t Trainer::steps() const { return impl_->optimizer.steps(); }
+const ProgressCounter& Trainer::progress() const {
+  return impl_->progress;
+}
+int64_t Trainer::steps() const {
+  return impl_->optimizer.steps();
+}
 
 std::vector<float> Trainer::gradient(const std::string& name) const {
   const at::NoGradGuard noGrad;
   const auto& place = impl_->encoder.parameters.fileTensor(name);
-  if (!impl_->gradient.defined()) throw invalidArgument("Expected a step before gradient(); none was taken.");
+  if (!impl_->gradient.defined())
+    throw invalidArgument("Expected a step before gradient(); none was taken.");
   const auto values = impl_->gradient.narrow(0, place.offset, place.elements).cpu().contiguous();
   const auto* first = values.const_data_ptr<float>();
   return {first, first + place.elements};

@@ -19,7 +19,8 @@ struct TrainingBatch {
   LossOptions loss;
   Pooling pooling = Pooling::Mean;
   int64_t tokenBudget = 0;
-  // Bytes of activations that may be kept from the forward pass; micro-batches beyond run forward again.
+  // Bytes of activations that may be kept from the forward pass; micro-batches beyond run forward
+  // again.
   int64_t keepBytes = 0;
 };
 
@@ -36,8 +37,8 @@ class Trainer {
   Trainer(Encoder& encoder, const OptimizerOptions& options);
   ~Trainer();
 
-  // One optimiser step with the gradient of the whole batch, however it is cut. The weights change at the very end:
-  // where it throws (ABORTED, NOT_FINITE, ...), they are as before.
+  // One optimiser step with the gradient of the whole batch, however it is cut. The weights change
+  // at the very end: where it throws (ABORTED, NOT_FINITE, ...), they are as before.
   StepResult step(const TrainingBatch& batch, double learningRate, const CancelToken& cancel);
   Losses evaluate(const TrainingBatch& batch, const CancelToken& cancel);
 

@@ -10,7 +10,9 @@ namespace listwise::core::kernels::LISTWISE_ISA {
 // Queries handled together: their scores against all keys stay in the cache.
 constexpr int64_t queryBlock = 64;
 
-static inline int64_t padded(int64_t n) { return (n + lanes - 1) / lanes * lanes; }
+static inline int64_t padded(int64_t n) {
+  return (n + lanes - 1) / lanes * lanes;
+}
 
 // Working memory of one thread, kept between calls.
 static inline float* scratch(int64_t numbers) {
@@ -43,7 +45,8 @@ static void copyRows(const HeadRows& in, int64_t rows, int64_t width, float* out
   }
 }
 
-static void copyScaled(const float* in, int64_t rows, int64_t width, float factor, float* out, int64_t outStride) {
+static void copyScaled(const float* in, int64_t rows, int64_t width, float factor, float* out,
+                       int64_t outStride) {
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < width; ++j) out[i * outStride + j] = factor * in[i * padded(width) + j];
   }
@@ -72,12 +75,14 @@ struct HeadOf {
   HeadRows part(int64_t i) const { return {start + i * hidden, 3 * hidden}; }
 };
 
-static inline HeadOf headOf(const float* qkv, const AttentionShape& shape, TextRows text, int64_t head) {
+static inline HeadOf headOf(const float* qkv, const AttentionShape& shape, TextRows text,
+                            int64_t head) {
   const int64_t hidden = shape.heads * shape.headSize;
   return {hidden, qkv + text.start * 3 * hidden + head * shape.headSize};
 }
 
-static void attentionForward(const AttentionForward& args, const AttentionShape& shape, TextRows text, int64_t head) {
+static void attentionForward(const AttentionForward& args, const AttentionShape& shape,
+                             TextRows text, int64_t head) {
   const int64_t n = text.length, d = shape.headSize, width = padded(n), depth = padded(d);
   const HeadOf in = headOf(args.qkv, shape, text, head);
   const HeadRows q = in.part(0);
@@ -89,16 +94,19 @@ static void attentionForward(const AttentionForward& args, const AttentionShape&
   copyRows(in.part(2), n, d, values);
   for (int64_t first = 0; first < n; first += queryBlock) {
     const int64_t rows = n - first < queryBlock ? n - first : queryBlock;
-    product({q.data + first * q.stride, q.stride, 1}, {keys, width}, {scores, width, false}, rows, width, d);
+    product({q.data + first * q.stride, q.stride, 1}, {keys, width}, {scores, width, false}, rows,
+            width, d);
     float sums[queryBlock];
     for (int64_t i = 0; i < rows; ++i) {
       float most;
       sums[i] = exponentials(scores + i * width, n, most);
-      if (args.lse != nullptr) args.lse[head * shape.tokens + text.start + first + i] = most + std::log(sums[i]);
+      if (args.lse != nullptr)
+        args.lse[head * shape.tokens + text.start + first + i] = most + std::log(sums[i]);
     }
     product({scores, width, 1}, {values, depth}, {mixed, depth, false}, rows, depth, n);
     float* out = args.y + (text.start + first) * in.hidden + head * d;
-    for (int64_t i = 0; i < rows; ++i) copyScaled(mixed + i * depth, 1, d, 1 / sums[i], out + i * in.hidden, 0);
+    for (int64_t i = 0; i < rows; ++i)
+      copyScaled(mixed + i * depth, 1, d, 1 / sums[i], out + i * in.hidden, 0);
   }
 }
 
@@ -118,8 +126,8 @@ static float dotProduct(const float* a, const float* b, int64_t n) {
   return total;
 }
 
-static void attentionBackward(const AttentionBackward& args, const AttentionShape& shape, TextRows text,
-                              int64_t head) {
+static void attentionBackward(const AttentionBackward& args, const AttentionShape& shape,
+                              TextRows text, int64_t head) {
   const int64_t n = text.length, d = shape.headSize, width = padded(n), depth = padded(d);
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
   const HeadOf in = headOf(args.qkv, shape, text, head);

@@ -8,7 +8,13 @@
 namespace listwise::core::kernels::LISTWISE_ISA {
 
 extern const Table table;
-const Table table = {LISTWISE_TEXT(LISTWISE_ISA), attentionForward, attentionBackward, gelu, geluBackward, addNorm,
-                     normBackward,                above};
+const Table table = {LISTWISE_TEXT(LISTWISE_ISA),
+                     attentionForward,
+                     attentionBackward,
+                     gelu,
+                     geluBackward,
+                     addNorm,
+                     normBackward,
+                     above};
 
 }  // namespace listwise::core::kernels::LISTWISE_ISA

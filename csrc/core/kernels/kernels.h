@@ -54,13 +54,15 @@ struct NormBackward {
   float* dBias;    // [columns], added to
 };
 
-// One set of kernels, compiled once for each instruction set. Each works on one unit of work in the calling thread;
-// who calls them spreads units over threads. They are exact fp32: exp and erf to about 1e-7, no flushing, no fast-math.
+// One set of kernels, compiled once for each instruction set. Each works on one unit of work in the
+// calling thread; who calls them spreads units over threads. They are exact fp32: exp and erf to
+// about 1e-7, no flushing, no fast-math.
 struct Table {
   const char* name;
   // One head of one text.
   void (*attentionForward)(const AttentionForward&, const AttentionShape&, TextRows, int64_t head);
-  void (*attentionBackward)(const AttentionBackward&, const AttentionShape&, TextRows, int64_t head);
+  void (*attentionBackward)(const AttentionBackward&, const AttentionShape&, TextRows,
+                            int64_t head);
   // n numbers: y = gelu(x), exact (erf).
   void (*gelu)(const float* x, float* y, int64_t n);
   // n numbers: dx = dy gelu'(x).

@@ -61,7 +61,8 @@ static inline void rowsOfTiles(Left a, const Right& b, Result c, int64_t rows, i
 }
 
 // C [rows, width] = A [rows, depth] B [depth, width]; width is a multiple of `lanes`.
-static inline void product(const Left& a, Right b, Result c, int64_t rows, int64_t width, int64_t depth) {
+static inline void product(const Left& a, Right b, Result c, int64_t rows, int64_t width,
+                           int64_t depth) {
   while (width > 0) {
     const int64_t taken = width >= 2 * lanes ? 2 * lanes : lanes;
     if (taken > lanes) {

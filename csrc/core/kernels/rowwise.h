@@ -14,7 +14,9 @@ static inline void each(int64_t size, Step step) {
   if (at < size) step(at, size - at);
 }
 
-static inline Vec get(const float* p, int64_t n) { return n == lanes ? load(p) : loadPart(p, n, 0); }
+static inline Vec get(const float* p, int64_t n) {
+  return n == lanes ? load(p) : loadPart(p, n, 0);
+}
 
 static inline void put(float* p, Vec v, int64_t n) {
   if (n == lanes) {

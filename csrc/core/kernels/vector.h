@@ -1,6 +1,6 @@
 #pragma once
-// Compiled once for each instruction set; LISTWISE_LANES is the number of floats in one of its registers and
-// LISTWISE_ISA its name.
+// Compiled once for each instruction set; LISTWISE_LANES is the number of floats in one of its
+// registers and LISTWISE_ISA its name.
 #include <cstdint>
 #include <cstring>
 
@@ -16,9 +16,13 @@ static inline Vec load(const float* p) {
   return v;
 }
 
-static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+static inline void store(float* p, Vec v) {
+  std::memcpy(p, &v, sizeof v);
+}
 
-static inline Vec broadcast(float x) { return x - Vec{}; }
+static inline Vec broadcast(float x) {
+  return x - Vec{};
+}
 
 // The first n lanes from memory, the others `rest`.
 static inline Vec loadPart(const float* p, int64_t n, float rest) {
@@ -27,10 +31,16 @@ static inline Vec loadPart(const float* p, int64_t n, float rest) {
   return v;
 }
 
-static inline void storePart(float* p, Vec v, int64_t n) { std::memcpy(p, &v, static_cast<size_t>(n) * 4); }
+static inline void storePart(float* p, Vec v, int64_t n) {
+  std::memcpy(p, &v, static_cast<size_t>(n) * 4);
+}
 
-static inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
-static inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+static inline Vec max(Vec a, Vec b) {
+  return a > b ? a : b;
+}
+static inline Vec min(Vec a, Vec b) {
+  return a < b ? a : b;
+}
 
 static inline float sum(Vec v) {
   float total = 0;
@@ -44,8 +54,8 @@ static inline float largest(Vec v) {
   return most;
 }
 
-// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e^r, 2^n put into the exponent. Below -87 it gives about
-// 1e-38, where fp32 ends.
+// e^x: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e^r, 2^n put into the exponent. Below
+// -87 it gives about 1e-38, where fp32 ends.
 static inline Vec exp(Vec x) {
   const Vec shift = broadcast(12582912.0f);  // 1.5 x 2^23: adding it rounds to a whole number
   x = min(max(x, broadcast(-87.0f)), broadcast(88.0f));
@@ -65,8 +75,8 @@ static inline Vec exp(Vec x) {
   return (Vec)((IntVec)p + exponent);
 }
 
-// The share of a standard normal below x, Phi(x) = erfc(-x / sqrt 2) / 2, by the Chebyshev fit to erfc of Press et al.,
-// Numerical Recipes, section 6.2 (relative error 1.2e-7).
+// The share of a standard normal below x, Phi(x) = erfc(-x / sqrt 2) / 2, by the Chebyshev fit to
+// erfc of Press et al., Numerical Recipes, section 6.2 (relative error 1.2e-7).
 static inline Vec normalCdf(Vec x) {
   const Vec z = (x < 0 ? -x : x) * 0.70710678118654752f;
   const Vec t = 1.0f / (1.0f + 0.5f * z);

@@ -16,8 +16,12 @@ namespace {
 constexpr int64_t rowGrain = 64;
 constexpr int64_t numberGrain = 1 << 15;
 
-const float* read(const at::Tensor& t) { return t.const_data_ptr<float>(); }
-float* write(const at::Tensor& t) { return t.mutable_data_ptr<float>(); }
+const float* read(const at::Tensor& t) {
+  return t.const_data_ptr<float>();
+}
+float* write(const at::Tensor& t) {
+  return t.mutable_data_ptr<float>();
+}
 
 // Runs work(item) for every item, whichever thread is free next: items differ in size.
 template <class Work>
@@ -31,7 +35,8 @@ void forEachItem(int64_t items, Work work) {
 }
 
 template <class Kernel, class Args>
-void forEachHead(Kernel kernel, const Args& args, const Packed& packed, kernels::AttentionShape shape) {
+void forEachHead(Kernel kernel, const Args& args, const Packed& packed,
+                 kernels::AttentionShape shape) {
   forEachItem(packed.count() * shape.heads, [&](int64_t item) {
     const int64_t text = item / shape.heads;
     const int64_t start = packed.offsets[text];
@@ -39,7 +44,8 @@ void forEachHead(Kernel kernel, const Args& args, const Packed& packed, kernels:
   });
 }
 
-// bias[c] += sum of column c. Threads take columns, so the order of the sum does not depend on their number.
+// bias[c] += sum of column c. Threads take columns, so the order of the sum does not depend on
+// their number.
 void addColumnSums(const at::Tensor& rows, const at::Tensor& bias) {
   const int64_t columns = rows.size(1), count = rows.size(0);
   const float* in = read(rows);
@@ -53,7 +59,9 @@ void addColumnSums(const at::Tensor& rows, const at::Tensor& bias) {
 
 }  // namespace
 
-at::Tensor CpuOps::linear(const at::Tensor& x, const Linear& l) const { return matmulTransposed(x, l.weight, l.bias); }
+at::Tensor CpuOps::linear(const at::Tensor& x, const Linear& l) const {
+  return matmulTransposed(x, l.weight, l.bias);
+}
 
 at::Tensor CpuOps::linearBackward(const at::Tensor& dy, const at::Tensor& x, const Linear& l,
                                   const LinearGradient& gradient) const {
@@ -76,11 +84,13 @@ at::Tensor CpuOps::linearActivate(const at::Tensor& x, const Linear& l, Activati
   return matmulTransposedGelu(x, l.weight, l.bias);
 }
 
-at::Tensor CpuOps::activateBackward(const at::Tensor& dy, const at::Tensor& x, Activation kind) const {
+at::Tensor CpuOps::activateBackward(const at::Tensor& dy, const at::Tensor& x,
+                                    Activation kind) const {
   if (kind != Activation::Gelu) return PortableOps::activateBackward(dy, x, kind);
   auto dx = at::empty_like(x);
   at::parallel_for(0, x.numel(), numberGrain, [&](int64_t first, int64_t last) {
-    kernels::table().geluBackward(read(x) + first, read(dy) + first, write(dx) + first, last - first);
+    kernels::table().geluBackward(read(x) + first, read(dy) + first, write(dx) + first,
+                                  last - first);
   });
   return dx;
 }
@@ -90,15 +100,9 @@ at::Tensor CpuOps::addNorm(at::Tensor& x, const at::Tensor& residual, const Norm
   const int64_t rows = x.size(0), columns = x.size(1);
   auto y = at::empty_like(x);
   NormStatistics s{at::empty({rows}, x.options()), at::empty({rows}, x.options())};
-  const kernels::NormForward args{write(x),
-                                  read(residual),
-                                  residual.stride(0),
-                                  read(norm.weight),
-                                  read(norm.bias),
-                                  write(y),
-                                  write(s.mean),
-                                  write(s.rstd),
-                                  static_cast<float>(norm.eps)};
+  const kernels::NormForward args{write(x),          read(residual),  residual.stride(0),
+                                  read(norm.weight), read(norm.bias), write(y),
+                                  write(s.mean),     write(s.rstd),   static_cast<float>(norm.eps)};
   at::parallel_for(0, rows, rowGrain, [&](int64_t first, int64_t last) {
     kernels::table().addNorm(args, columns, first, last);
   });
@@ -107,7 +111,8 @@ at::Tensor CpuOps::addNorm(at::Tensor& x, const at::Tensor& residual, const Norm
 }
 
 at::Tensor CpuOps::normBackward(const at::Tensor& dy, const at::Tensor& more, const at::Tensor& sum,
-                                const NormStatistics& statistics, const std::pair<Norm, NormGradient>& norm) const {
+                                const NormStatistics& statistics,
+                                const std::pair<Norm, NormGradient>& norm) const {
   const int64_t rows = dy.size(0), columns = dy.size(1);
   const auto& [parameters, gradient] = norm;
   auto dx = at::empty_like(dy);
@@ -125,7 +130,8 @@ at::Tensor CpuOps::normBackward(const at::Tensor& dy, const at::Tensor& more, co
                                        write(dx),
                                        write(parts) + i * columns,
                                        write(parts) + (shares + i) * columns};
-      kernels::table().normBackward(args, columns, std::min(rows, i * share), std::min(rows, (i + 1) * share));
+      kernels::table().normBackward(args, columns, std::min(rows, i * share),
+                                    std::min(rows, (i + 1) * share));
     }
   });
   gradient.weight.add_(parts.select(0, 0).sum(0));
@@ -133,7 +139,8 @@ at::Tensor CpuOps::normBackward(const at::Tensor& dy, const at::Tensor& more, co
   return dx;
 }
 
-at::Tensor CpuOps::attention(const at::Tensor& qkv, const Packed& packed, int64_t heads, at::Tensor* lse) const {
+at::Tensor CpuOps::attention(const at::Tensor& qkv, const Packed& packed, int64_t heads,
+                             at::Tensor* lse) const {
   const int64_t tokens = qkv.size(0), hidden = qkv.size(1) / 3;
   auto y = at::empty({tokens, hidden}, qkv.options());
   if (lse != nullptr) *lse = at::empty({heads, tokens}, qkv.options());
@@ -142,13 +149,14 @@ at::Tensor CpuOps::attention(const at::Tensor& qkv, const Packed& packed, int64_
   return y;
 }
 
-at::Tensor CpuOps::attentionBackward(const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y,
-                                     const at::Tensor& lse,
-                                     const std::pair<const Packed&, int64_t>& packedAndHeads) const {
+at::Tensor CpuOps::attentionBackward(
+    const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y, const at::Tensor& lse,
+    const std::pair<const Packed&, int64_t>& packedAndHeads) const {
   const auto& [packed, heads] = packedAndHeads;
   auto dQkv = at::empty_like(qkv);
   const kernels::AttentionBackward args{read(qkv), read(y), read(lse), read(dy), write(dQkv)};
-  forEachHead(kernels::table().attentionBackward, args, packed, {heads, y.size(1) / heads, y.size(0)});
+  forEachHead(kernels::table().attentionBackward, args, packed,
+              {heads, y.size(1) / heads, y.size(0)});
   return dQkv;
 }
 
@@ -164,8 +172,10 @@ void CpuOps::addRows(at::Tensor& x, const at::Tensor& table, const at::Tensor& r
   });
 }
 
-// Threads take columns, so that no two write to one row's number and the order of the sums is fixed.
-void CpuOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows, at::Tensor tableGradient) const {
+// Threads take columns, so that no two write to one row's number and the order of the sums is
+// fixed.
+void CpuOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
+                             at::Tensor tableGradient) const {
   const int64_t columns = dx.size(1), count = dx.size(0);
   const int64_t* row = rows.const_data_ptr<int64_t>();
   const float* in = read(dx);

@@ -11,8 +11,9 @@
 namespace listwise::core::nn {
 namespace {
 
-using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
-                                   c10::string_view, c10::List<std::optional<at::Scalar>>,
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                   const std::optional<at::Tensor>&, c10::string_view,
+                                   c10::List<std::optional<at::Scalar>>,
                                    std::optional<c10::string_view>);
 
 const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& linearPointwise() {
@@ -25,8 +26,9 @@ const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& linearPointwise(
 }
 
 at::Tensor run(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias, const char* then) {
-  return linearPointwise()->call(a, b, bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt, then,
-                                 c10::List<std::optional<at::Scalar>>(), "none");
+  return linearPointwise()->call(a, b,
+                                 bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt,
+                                 then, c10::List<std::optional<at::Scalar>>(), "none");
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ Parameters::Parameters(const EncoderSpec& spec)
   for (const auto& [key, place] : places_) views_[key] = viewInto(compute_, key.first, key.second);
 }
 
-// The list of a BERT block's parameters. `sources` are the tensors of the file, stacked along the first dimension.
+// The list of a BERT block's parameters. `sources` are the tensors of the file, stacked along the
+// first dimension.
 void Parameters::placeAll() {
   const auto& a = architecture_;
   const int64_t h = a.hiddenSize;
@@ -60,7 +61,8 @@ void Parameters::placeAll() {
         place(key + "." + part, i, {key + "." + part}, std::move(extents));
       };
       place("attention.qkv." + part, i,
-            {"attention.query." + part, "attention.key." + part, "attention.value." + part}, shape(3 * h, h));
+            {"attention.query." + part, "attention.key." + part, "attention.value." + part},
+            shape(3 * h, h));
       one("attention.output", shape(h, h));
       one("attention.norm", {h});
       one("feedForward.in", shape(a.intermediateSize, h));
@@ -72,15 +74,17 @@ void Parameters::placeAll() {
 
 std::string Parameters::nameInFile(const std::string& key, int64_t layer) const {
   const auto found = weightNames_.find(key);
-  if (found == weightNames_.end()) throw bug("No weight name is given for the parameter " + key + ".");
+  if (found == weightNames_.end())
+    throw bug("No weight name is given for the parameter " + key + ".");
   std::string name = found->second;
   const std::string mark = "{layer}";
-  if (const auto at = name.find(mark); at != std::string::npos) name.replace(at, mark.size(), std::to_string(layer));
+  if (const auto at = name.find(mark); at != std::string::npos)
+    name.replace(at, mark.size(), std::to_string(layer));
   return name;
 }
 
-void Parameters::place(const std::string& key, int64_t layer, const std::vector<std::string>& sources,
-                       std::vector<int64_t> shape) {
+void Parameters::place(const std::string& key, int64_t layer,
+                       const std::vector<std::string>& sources, std::vector<int64_t> shape) {
   size_ = (size_ + alignment - 1) / alignment * alignment;
   places_[{key, layer}] = {shape, size_};
   auto part = shape;
@@ -101,15 +105,18 @@ void Parameters::load(const std::vector<SafetensorsFile*>& files) {
       if (file->tensors().count(tensor.name) > 0) home = file;
     }
     if (home == nullptr) {
-      throw Error("BAD_MODEL", "Expected a tensor " + tensor.name + " in " + searched + " but there is none.");
+      throw Error("BAD_MODEL",
+                  "Expected a tensor " + tensor.name + " in " + searched + " but there is none.");
     }
     const TensorInfo& info = home->tensors().at(tensor.name);
     if (info.shape != tensor.shape) {
-      throw Error("BAD_MODEL", home->path() + ": expected " + shapeText(tensor.shape) + " for " + tensor.name +
-                                   ", as the config says, but the file has " + shapeText(info.shape) + ".");
+      throw Error("BAD_MODEL", home->path() + ": expected " + shapeText(tensor.shape) + " for " +
+                                   tensor.name + ", as the config says, but the file has " +
+                                   shapeText(info.shape) + ".");
     }
     const auto type = scalarType(info.dtype, home->path() + ": " + tensor.name);
-    const auto source = at::from_blob(const_cast<std::byte*>(home->data(info)), {tensor.elements}, type);
+    const auto source =
+        at::from_blob(const_cast<std::byte*>(home->data(info)), {tensor.elements}, type);
     master_.narrow(0, tensor.offset, tensor.elements).copy_(source);
   }
   refreshCompute();
@@ -119,9 +126,12 @@ void Parameters::refreshCompute() {
   if (!compute_.is_same(master_)) compute_.copy_(master_);
 }
 
-const at::Tensor& Parameters::view(const std::string& key, int64_t layer) const { return views_.at({key, layer}); }
+const at::Tensor& Parameters::view(const std::string& key, int64_t layer) const {
+  return views_.at({key, layer});
+}
 
-at::Tensor Parameters::viewInto(const at::Tensor& flat, const std::string& key, int64_t layer) const {
+at::Tensor Parameters::viewInto(const at::Tensor& flat, const std::string& key,
+                                int64_t layer) const {
   const Place& place = places_.at({key, layer});
   return flat.narrow(0, place.offset, product(place.shape)).view(place.shape);
 }

@@ -18,9 +18,10 @@ struct FileTensor {
   int64_t elements = 0;
 };
 
-// All trained weights in one flat fp32 tensor, so that the optimiser, the norm of the gradient and a checkpoint are
-// each one operation. Parameters that are multiplied together (query, key and value) lie side by side and are seen as
-// one matrix. A second flat tensor holds them in the compute precision when that is not fp32.
+// All trained weights in one flat fp32 tensor, so that the optimiser, the norm of the gradient and
+// a checkpoint are each one operation. Parameters that are multiplied together (query, key and
+// value) lie side by side and are seen as one matrix. A second flat tensor holds them in the
+// compute precision when that is not fp32.
 class Parameters {
  public:
   Parameters(const EncoderSpec& spec);

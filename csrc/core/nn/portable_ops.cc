@@ -20,7 +20,9 @@
 namespace listwise::core::nn {
 namespace {
 
-const char* approximation(Activation kind) { return kind == Activation::GeluTanh ? "tanh" : "none"; }
+const char* approximation(Activation kind) {
+  return kind == Activation::GeluTanh ? "tanh" : "none";
+}
 
 // [length, H] columns of one text seen as [heads, length, H / heads].
 at::Tensor headsOf(const at::Tensor& rows, int64_t heads) {
@@ -33,7 +35,9 @@ struct TextAttention {
 
 TextAttention scoresOf(const at::Tensor& qkv, int64_t heads) {
   const int64_t hidden = qkv.size(1) / 3;
-  const auto part = [&](int64_t i) { return headsOf(qkv.narrow(1, i * hidden, hidden).contiguous(), heads); };
+  const auto part = [&](int64_t i) {
+    return headsOf(qkv.narrow(1, i * hidden, hidden).contiguous(), heads);
+  };
   TextAttention a{part(0), part(1), part(2), {}};
   const double scale = 1.0 / std::sqrt(static_cast<double>(hidden / heads));
   a.scores = at::matmul(a.q * scale, a.k.transpose(1, 2)).to(at::kFloat);
@@ -61,12 +65,15 @@ at::Tensor PortableOps::activate(const at::Tensor& x, Activation kind) const {
   return kind == Activation::Relu ? at::relu(x) : at::gelu(x, approximation(kind));
 }
 
-at::Tensor PortableOps::linearActivate(const at::Tensor& x, const Linear& l, Activation kind) const {
+at::Tensor PortableOps::linearActivate(const at::Tensor& x, const Linear& l,
+                                       Activation kind) const {
   return activate(linear(x, l), kind);
 }
 
-at::Tensor PortableOps::activateBackward(const at::Tensor& dy, const at::Tensor& x, Activation kind) const {
-  return kind == Activation::Relu ? at::threshold_backward(dy, x, 0) : at::gelu_backward(dy, x, approximation(kind));
+at::Tensor PortableOps::activateBackward(const at::Tensor& dy, const at::Tensor& x,
+                                         Activation kind) const {
+  return kind == Activation::Relu ? at::threshold_backward(dy, x, 0)
+                                  : at::gelu_backward(dy, x, approximation(kind));
 }
 
 at::Tensor PortableOps::addNorm(at::Tensor& x, const at::Tensor& residual, const Norm& norm,
@@ -77,19 +84,20 @@ at::Tensor PortableOps::addNorm(at::Tensor& x, const at::Tensor& residual, const
   return y;
 }
 
-at::Tensor PortableOps::normBackward(const at::Tensor& dy, const at::Tensor& more, const at::Tensor& sum,
-                                     const NormStatistics& statistics,
+at::Tensor PortableOps::normBackward(const at::Tensor& dy, const at::Tensor& more,
+                                     const at::Tensor& sum, const NormStatistics& statistics,
                                      const std::pair<Norm, NormGradient>& norm) const {
   const auto& [parameters, gradient] = norm;
-  auto [dx, dWeight, dBias] = at::native_layer_norm_backward(more.defined() ? dy + more : dy, sum, {sum.size(1)},
-                                                             statistics.mean, statistics.rstd, parameters.weight,
-                                                             parameters.bias, {true, true, true});
+  auto [dx, dWeight, dBias] = at::native_layer_norm_backward(
+      more.defined() ? dy + more : dy, sum, {sum.size(1)}, statistics.mean, statistics.rstd,
+      parameters.weight, parameters.bias, {true, true, true});
   gradient.weight.add_(dWeight);
   gradient.bias.add_(dBias);
   return dx;
 }
 
-at::Tensor PortableOps::attention(const at::Tensor& qkv, const Packed& packed, int64_t heads, at::Tensor* lse) const {
+at::Tensor PortableOps::attention(const at::Tensor& qkv, const Packed& packed, int64_t heads,
+                                  at::Tensor* lse) const {
   const int64_t hidden = qkv.size(1) / 3;
   auto y = at::empty({qkv.size(0), hidden}, qkv.options());
   if (lse != nullptr) *lse = at::empty({heads, qkv.size(0)}, qkv.options().dtype(at::kFloat));
@@ -104,9 +112,9 @@ at::Tensor PortableOps::attention(const at::Tensor& qkv, const Packed& packed, i
   return y;
 }
 
-at::Tensor PortableOps::attentionBackward(const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y,
-                                          const at::Tensor& lse,
-                                          const std::pair<const Packed&, int64_t>& packedAndHeads) const {
+at::Tensor PortableOps::attentionBackward(
+    const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y, const at::Tensor& lse,
+    const std::pair<const Packed&, int64_t>& packedAndHeads) const {
   const auto& [packed, heads] = packedAndHeads;
   const int64_t hidden = y.size(1);
   const double scale = 1.0 / std::sqrt(static_cast<double>(hidden / heads));
@@ -119,12 +127,14 @@ at::Tensor PortableOps::attentionBackward(const at::Tensor& dy, const at::Tensor
     const auto d = headsOf(rows(dy), heads);
     const auto p = (a.scores - lse.narrow(1, start, length).unsqueeze(-1)).exp();
     const auto delta = (d * headsOf(rows(y), heads)).sum(-1, true, at::kFloat);
-    const auto dScores =
-        (p * (at::matmul(d, a.v.transpose(1, 2)).to(at::kFloat) - delta)).mul_(scale).to(qkv.scalar_type());
+    const auto dScores = (p * (at::matmul(d, a.v.transpose(1, 2)).to(at::kFloat) - delta))
+                             .mul_(scale)
+                             .to(qkv.scalar_type());
     auto out = rows(dQkv);
     out.narrow(1, 0, hidden).copy_(merged(at::matmul(dScores, a.k)));
     out.narrow(1, hidden, hidden).copy_(merged(at::matmul(dScores.transpose(1, 2), a.q)));
-    out.narrow(1, 2 * hidden, hidden).copy_(merged(at::matmul(p.to(qkv.scalar_type()).transpose(1, 2), d)));
+    out.narrow(1, 2 * hidden, hidden)
+        .copy_(merged(at::matmul(p.to(qkv.scalar_type()).transpose(1, 2), d)));
   }
   return dQkv;
 }
@@ -133,7 +143,8 @@ void PortableOps::addRows(at::Tensor& x, const at::Tensor& table, const at::Tens
   x.add_(table.index_select(0, rows));
 }
 
-void PortableOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows, at::Tensor tableGradient) const {
+void PortableOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
+                                  at::Tensor tableGradient) const {
   tableGradient.index_add_(0, rows, dx.to(at::kFloat));
 }
 

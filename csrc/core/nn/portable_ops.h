@@ -3,8 +3,8 @@
 
 namespace listwise::core::nn {
 
-// Library operations throughout: every device and precision, and the reference for the fused kernels. Attention goes
-// text by text.
+// Library operations throughout: every device and precision, and the reference for the fused
+// kernels. Attention goes text by text.
 class PortableOps : public Ops {
  public:
   at::Tensor linear(const at::Tensor& x, const Linear& l) const override;
@@ -12,17 +12,21 @@ class PortableOps : public Ops {
                             const LinearGradient& gradient) const override;
   at::Tensor activate(const at::Tensor& x, Activation kind) const override;
   at::Tensor linearActivate(const at::Tensor& x, const Linear& l, Activation kind) const override;
-  at::Tensor activateBackward(const at::Tensor& dy, const at::Tensor& x, Activation kind) const override;
+  at::Tensor activateBackward(const at::Tensor& dy, const at::Tensor& x,
+                              Activation kind) const override;
   at::Tensor addNorm(at::Tensor& x, const at::Tensor& residual, const Norm& norm,
                      NormStatistics* statistics) const override;
   at::Tensor normBackward(const at::Tensor& dy, const at::Tensor& more, const at::Tensor& sum,
                           const NormStatistics& statistics,
                           const std::pair<Norm, NormGradient>& norm) const override;
-  at::Tensor attention(const at::Tensor& qkv, const Packed& packed, int64_t heads, at::Tensor* lse) const override;
-  at::Tensor attentionBackward(const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y, const at::Tensor& lse,
-                               const std::pair<const Packed&, int64_t>& packedAndHeads) const override;
+  at::Tensor attention(const at::Tensor& qkv, const Packed& packed, int64_t heads,
+                       at::Tensor* lse) const override;
+  at::Tensor attentionBackward(
+      const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y, const at::Tensor& lse,
+      const std::pair<const Packed&, int64_t>& packedAndHeads) const override;
   void addRows(at::Tensor& x, const at::Tensor& table, const at::Tensor& rows) const override;
-  void addRowsBackward(const at::Tensor& dx, const at::Tensor& rows, at::Tensor tableGradient) const override;
+  void addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
+                       at::Tensor tableGradient) const override;
   at::Tensor pool(const at::Tensor& x, const Packed& packed, Pooling pooling) const override;
   at::Tensor poolBackward(const at::Tensor& dy, const Packed& packed, Pooling pooling,
                           at::ScalarType type) const override;

@@ -8,8 +8,8 @@
 
 namespace listwise::core::nn {
 
-// What one block's backward pass needs of its forward pass. The activation's output is not kept: it is cheap to
-// compute again.
+// What one block's backward pass needs of its forward pass. The activation's output is not kept: it
+// is cheap to compute again.
 struct BlockTrace {
   at::Tensor x;        // [T, H] the block's input
   at::Tensor qkv;      // [T, 3H]
@@ -17,9 +17,9 @@ struct BlockTrace {
   at::Tensor context;  // [T, H] attention's output
   at::Tensor sum1;     // [T, H] before the first norm
   NormStatistics norm1;
-  at::Tensor middle;   // [T, H] after the first norm
-  at::Tensor inner;    // [T, I] before the activation
-  at::Tensor sum2;     // [T, H] before the second norm
+  at::Tensor middle;  // [T, H] after the first norm
+  at::Tensor inner;   // [T, I] before the activation
+  at::Tensor sum2;    // [T, H] before the second norm
   NormStatistics norm2;
 };
 
@@ -38,23 +38,27 @@ class Transformer {
   // [T, H]; fills `trace` if given.
   at::Tensor forward(const Packed& packed, Trace* trace) const;
   // Adds to `gradient`, flat like Parameters::master; uses the trace up.
-  void backward(at::Tensor dHidden, const Packed& packed, Trace& trace, const at::Tensor& gradient) const;
+  void backward(at::Tensor dHidden, const Packed& packed, Trace& trace,
+                const at::Tensor& gradient) const;
 
   // Bytes of a trace for each token.
   int64_t traceBytesPerToken() const;
 
  private:
   at::Tensor embed(const Packed& packed, Trace* trace) const;
-  at::Tensor block(const at::Tensor& x, const Packed& packed, int64_t layer, BlockTrace* trace) const;
+  at::Tensor block(const at::Tensor& x, const Packed& packed, int64_t layer,
+                   BlockTrace* trace) const;
   at::Tensor feedForward(const at::Tensor& middle, int64_t layer, BlockTrace* trace) const;
-  at::Tensor blockBackward(const at::Tensor& dy, const Packed& packed, int64_t layer, BlockTrace& trace,
-                           const at::Tensor& gradient) const;
-  void embedBackward(const at::Tensor& dx, const Packed& packed, Trace& trace, const at::Tensor& gradient) const;
+  at::Tensor blockBackward(const at::Tensor& dy, const Packed& packed, int64_t layer,
+                           BlockTrace& trace, const at::Tensor& gradient) const;
+  void embedBackward(const at::Tensor& dx, const Packed& packed, Trace& trace,
+                     const at::Tensor& gradient) const;
 
   Linear linear(const char* name, int64_t layer) const;
   LinearGradient linearGradient(const char* name, int64_t layer, const at::Tensor& gradient) const;
   Norm norm(const char* name, int64_t layer) const;
-  std::pair<Norm, NormGradient> normWithGradient(const char* name, int64_t layer, const at::Tensor& gradient) const;
+  std::pair<Norm, NormGradient> normWithGradient(const char* name, int64_t layer,
+                                                 const at::Tensor& gradient) const;
 
   const Architecture& architecture_;
   const Parameters& parameters_;

@@ -24,7 +24,7 @@ export class NativeQueue {
   async run<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const closed = this.#closed.signal;
     closed.throwIfAborted();
-    const either = signal ? AbortSignal.any([signal, closed]) : closed;
+    const either = eitherSignal(closed, signal);
     const before = this.#last;
     let leave!: () => void;
     const left = new Promise<void>((resolve) => {
@@ -32,9 +32,10 @@ export class NativeQueue {
     });
     this.#last = before.then(() => left);
     try {
-      await orAborted(before, either);
-      return await work(either);
+      await orAborted(before, either.signal);
+      return await work(either.signal);
     } finally {
+      either.unlink();
       leave();
     }
   }
@@ -53,6 +54,23 @@ export class NativeQueue {
   get isClosed(): boolean {
     return this.#closed.signal.aborted;
   }
+}
+
+/** Like AbortSignal.any, but leaves nothing behind on a signal that outlives the call. */
+function eitherSignal(first: AbortSignal, second?: AbortSignal): { signal: AbortSignal; unlink: () => void } {
+  if (!second) return { signal: first, unlink: () => {} };
+  const either = new AbortController();
+  const links = [first, second].map((source) => ({ source, abort: () => either.abort(source.reason) }));
+  for (const { source, abort } of links) {
+    if (source.aborted) abort();
+    else source.addEventListener('abort', abort, { once: true });
+  }
+  return {
+    signal: either.signal,
+    unlink: () => {
+      for (const { source, abort } of links) source.removeEventListener('abort', abort);
+    },
+  };
 }
 
 function orAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {

@@ -28,7 +28,7 @@ export async function matchTeacher(
   data: TrainingData,
   options: MatchOptions,
 ): Promise<TemperatureMatch> {
-  const { studentTemperature, lists, seed, signal } = options;
+  const { studentTemperature, lists, seed, signal, onProgress } = options;
   const order = Int32Array.from({ length: data.train.size }, (_, place) => place);
   const sample = order.length > lists ? Random.for(seed, 'temperature').shuffle(order).slice(0, lists) : order;
   const batch = await makeBatch(data.train, data.passages, sample);
@@ -37,10 +37,11 @@ export async function matchTeacher(
     listLength: batch.listLength,
   };
   signal?.throwIfAborted();
-  return matchTemperature(
-    { scores: batch.teacher, listLength: batch.listLength },
-    meanEntropy(student, studentTemperature),
-  );
+  const teacher: ListScores = { scores: batch.teacher, listLength: batch.listLength };
+  const match = matchTemperature(teacher, meanEntropy(student, studentTemperature));
+  const note = `teacher temperature ${match.temperature.toPrecision(4)}`;
+  onProgress?.({ stage: 'temperature', done: sample.length, total: sample.length, unit: 'lists', note });
+  return match;
 }
 
 /** Inner products of each query with its passages, both of unit length. */

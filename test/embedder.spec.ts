@@ -1,20 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
-import { embeddingsInPython, longestPause, skipWithoutPython } from './environment.js';
-import {
-  expectClose,
-  norm,
-  randomTexts,
-  readSafetensors,
-  realModel,
-  temporaryDirectory,
-  tinyConfig,
-  tinyWeights,
-  writeJson,
-  writeTinyModel,
-} from './helpers.js';
+import { longestPause } from './environment.js';
+import { expectClose, norm, randomTexts, realModel, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const fixture = JSON.parse(readFileSync(new URL('fixtures/embeddings.json', import.meta.url), 'utf8'));
@@ -201,99 +189,6 @@ describe('Embedder.dispose', () => {
         code: 'DISPOSED',
         message: 'This Embedder has been disposed of and cannot be used again; load a new one.',
       });
-    }
-  });
-});
-
-describe('Embedder.save', () => {
-  const texts = ['one text', 'and another that is longer'];
-
-  it('writes a directory that loads with the same embeddings, and keeps every tensor', async () => {
-    const source = writeTinyModel();
-    await using embedder = await Embedder.load(source);
-    const saved = join(temporaryDirectory(), 'saved');
-    await embedder.save(saved);
-    await using again = await Embedder.load(saved);
-    expect(await again.encode(texts)).to.deep.equal(await embedder.encode(texts));
-    expect(readSafetensors(join(saved, 'model.safetensors'))).to.deep.equal(
-      readSafetensors(join(source, 'model.safetensors')),
-    );
-    expect(readdirSync(saved)).to.have.members([
-      ...readdirSync(source),
-      'README.md',
-      'config_sentence_transformers.json',
-    ]);
-    expect(readdirSync(join(saved, '..'))).to.deep.equal(['saved']);
-  });
-
-  it("makes sentence-transformers' layout of a plain directory, with the settings in use", async () => {
-    const plain = writeTinyModel(undefined, { plain: true });
-    await using embedder = await Embedder.load(plain, { pooling: 'first-token', queryPrefix: 'q: ' });
-    const saved = join(temporaryDirectory(), 'saved');
-    await embedder.save(saved);
-    await using again = await Embedder.load(saved);
-    expect(again.settings).to.deep.equal(embedder.settings);
-    for (const kind of ['query', 'passage'] as const) {
-      expect(await again.encode(texts, { kind })).to.deep.equal(await embedder.encode(texts, { kind }));
-    }
-  });
-
-  it('leaves out files of other weights and the card of the base', async () => {
-    const source = writeTinyModel();
-    mkdirSync(join(source, 'onnx'));
-    for (const name of ['pytorch_model.bin', 'onnx/model.onnx', 'README.md', 'notes.txt'])
-      writeFileSync(join(source, name), 'old');
-    await using embedder = await Embedder.load(source);
-    const saved = join(temporaryDirectory(), 'saved');
-    await embedder.save(saved);
-    expect(readdirSync(saved))
-      .to.include('notes.txt')
-      .and.not.include.members(['pytorch_model.bin'])
-      .and.not.include('onnx');
-    expect(readFileSync(join(saved, 'README.md'), 'utf8')).to.include('Saved by listwise');
-  });
-
-  it('says in config.json that the weights are fp32', async () => {
-    await using embedder = await Embedder.load(writeTinyModel(undefined, { config: { torch_dtype: 'float16' } }));
-    const saved = join(temporaryDirectory(), 'saved');
-    await embedder.save(saved);
-    expect(JSON.parse(readFileSync(join(saved, 'config.json'), 'utf8')).torch_dtype).to.equal('float32');
-  });
-
-  it('replaces an earlier model, but nothing else', async () => {
-    await using embedder = await Embedder.load(writeTinyModel(undefined, { seed: 2 }));
-    const earlier = writeTinyModel(undefined, { seed: 3 });
-    await embedder.save(earlier);
-    await using again = await Embedder.load(earlier);
-    expect(await again.encode(texts)).to.deep.equal(await embedder.encode(texts));
-    const home = temporaryDirectory();
-    writeJson(join(home, 'thesis.json'), {});
-    const { message } = await rejection(embedder.save(home));
-    expect(message).to.match(
-      /^Expected a new or empty directory, or one that holds a model to replace, for directory but received/,
-    );
-    expect(message).to.match(/; it holds thesis\.json\.$/);
-    expect(existsSync(join(home, 'thesis.json'))).to.equal(true);
-  });
-
-  it('can replace the directory that it was loaded from', async () => {
-    const source = writeTinyModel();
-    await using embedder = await Embedder.load(source);
-    const before = await embedder.encode(texts);
-    await embedder.save(source);
-    await using again = await Embedder.load(source);
-    expect(await again.encode(texts)).to.deep.equal(before);
-  });
-
-  it("opens in Python's sentence-transformers with the same embeddings", async function () {
-    skipWithoutPython(this);
-    const source = writeTinyModel(undefined, { plain: true });
-    await using embedder = await Embedder.load(source, { queryPrefix: 'ask ', passagePrefix: 'read ' });
-    const saved = join(temporaryDirectory(), 'saved');
-    await embedder.save(saved);
-    const expected = await embeddingsInPython(saved, texts);
-    for (const kind of ['query', 'passage'] as const) {
-      expectClose(await embedder.encode(texts, { kind }), expected[kind], { atol: 1e-5 }, `${kind} embeddings`);
     }
   });
 });

@@ -190,7 +190,7 @@ describe('listwise (command line)', function () {
       const { measures } = await evaluate({ model, data, maxLength: 256 });
       expect(result.measures).to.deep.equal(measures);
       expect(result.measures).to.have.all.keys('nDCG@10', 'R@100', 'RR@10', 'AP', 'P@10');
-      expect(result).to.include({ queries: 3, passages: 4, model, data, split: 'test' });
+      expect(result).to.include({ ...measures, queries: 3, passages: 4, model, data, split: 'test' });
     });
 
     it('prints a table for people and progress on stderr', async () => {

@@ -9,8 +9,8 @@ export const evaluateCommand: CommandSpec = {
     "Encodes a test collection's corpus and queries, searches exactly, and scores the result against the judgements " +
     'with the definitions of trec_eval. The collection is a directory in the layout of BEIR: corpus.jsonl, ' +
     'queries.jsonl and qrels/<split>.tsv.\n\n' +
-    'With --json: {"measures": {"nDCG@10": ..., ...}, "queries", "passages", "seconds", "model", "data", "split"}; the ' +
-    'names in "measures" are those of ir_measures.',
+    'With --json: {"nDCG@10": ..., "R@100": ..., ..., "measures": {the same, to go through}, "queries", "passages", ' +
+    '"seconds", "model", "data", "split"}, with the means under the names of ir_measures.',
   options: [
     modelOption,
     { name: 'data', kind: 'text', value: 'directory', required: true, help: 'test collection in the layout of BEIR' },
@@ -60,7 +60,17 @@ export const evaluateCommand: CommandSpec = {
       await writeTrecRun(saveRun, result.run, { signal });
     }
     const { measures, queries, passages, seconds } = result;
-    const json = { measures, queries, passages, seconds, model, data, split, ...(saveRun ? { run: saveRun } : {}) };
+    const json = {
+      ...measures,
+      measures,
+      queries,
+      passages,
+      seconds,
+      model,
+      data,
+      split,
+      ...(saveRun ? { run: saveRun } : {}),
+    };
     return { json, text: table(measures, `${queries} queries, ${passages} passages, ${seconds.toFixed(1)} s`) };
   },
 };

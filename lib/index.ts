@@ -1,0 +1,52 @@
+/** The public list of listwise. What is not here may change without notice. */
+
+export { type Corpus, type CorpusSource, loadCorpus } from './corpus/corpus.js';
+export { passageText } from './corpus/passage.js';
+export { Embedder, type EncodeOptions } from './embedder.js';
+export {
+  DataError,
+  type DataLocation,
+  type ErrorCode,
+  InvalidArgumentError,
+  ListwiseError,
+  ModelError,
+  NativeError,
+  NotFoundError,
+} from './errors.js';
+export {
+  type CompareOptions,
+  type Comparison,
+  compare,
+  type Difference,
+  type QueryChange,
+} from './evaluation/compare.js';
+export { type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
+export { type MeasureOptions, measureNames } from './evaluation/measure-names.js';
+export { type EvaluateRunOptions, evaluateRun, type RunEvaluation } from './evaluation/measures.js';
+export type { EncodeTexts, TextEmbedder } from './evaluation/retrieval.js';
+export {
+  type BootstrapOptions,
+  holm,
+  type Interval,
+  pairedBootstrap,
+  pairedTTest,
+  type ResamplingOptions,
+  randomizationTest,
+} from './evaluation/statistics.js';
+export type { ModelSystem, RunSystem, System } from './evaluation/systems.js';
+export { type ComparisonTableOptions, formatComparison } from './evaluation/table.js';
+export { readBeir, readCorpus, readQrels, readQueries, type TestCollection } from './formats/beir.js';
+export { readQrelsFile, writeBeirQrels, writeTrecQrels } from './formats/qrels.js';
+export { readTrecRun, writeTrecRun } from './formats/trec.js';
+export { type ReadListsOptions, readLists, writeLists } from './lists/file.js';
+export { type ResolveOptions, resolveModel } from './models/hub.js';
+export type { ModelOptions } from './models/model.js';
+export type { ModelSettings } from './models/settings.js';
+export { type SearchOptions, searchEmbeddings, type ToRunOptions, toRun } from './search.js';
+export type { SpecializeOptions } from './specialize/options.js';
+export { type Specialization, type StageSummary, specialize } from './specialize/specialize.js';
+export type { StageEvent } from './specialize/stage-runner.js';
+export type { EvaluationRecord, StepRecord } from './training/log.js';
+export type { TrainingOptions } from './training/options.js';
+export { type TrainingResult, trainListwise } from './training/train.js';
+export type * from './types.js';

@@ -1,5 +1,6 @@
-import { ListwiseError, NativeError, type ErrorCode } from './errors.js';
+import { type ErrorCode, ListwiseError, NativeError } from './errors.js';
 import { loadAddon } from './setup/addon.js';
+import { SetupError } from './setup/errors.js';
 
 /**
  * The whole surface of the C++ addon, and the only module that touches it. Ids and rows are whole numbers, matrices are
@@ -211,12 +212,20 @@ let addon: NativeAddon | undefined;
 /** The addon, loaded at first use. @throws ListwiseError with code SETUP and what to do, if it cannot be. */
 export function native(): NativeAddon {
   if (!addon) {
-    const loaded = loadAddon() as NativeAddon;
+    const loaded = load();
     // process.exit() does not wait for a job by itself, and runs no clean-up hook of an addon.
     process.once('exit', () => loaded.cancelAll());
     addon = loaded;
   }
   return addon;
+}
+
+function load(): NativeAddon {
+  try {
+    return loadAddon() as NativeAddon;
+  } catch (error) {
+    throw error instanceof SetupError ? new ListwiseError('SETUP', error.message, { cause: error }) : error;
+  }
 }
 
 /**

@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { getHFHubCachePath } from '@huggingface/hub';
+import { ListwiseError } from '../errors.js';
 import { hubEndpoint, isHubOffline } from '../models/hub.js';
 import { native } from '../native.js';
 import { compiledAddon, prebuiltFor } from '../setup/addon.js';
 import { missingTools, toolVersion } from '../setup/build.js';
+import { SetupError } from '../setup/errors.js';
 import { compareVersions, describeLibtorch, findLibtorch, type Libtorch, OWN_LIBTORCH } from '../setup/libtorch.js';
 import { smallModelDirectory } from '../setup/model.js';
 import { cacheDirectory } from '../setup/paths.js';
@@ -102,8 +104,7 @@ function examineLibtorch(): { libtorch: Libtorch | null; finding: Finding } {
     const fix = 'run `npx listwise setup`, which fetches one, or set LIBTORCH to an unpacked libtorch';
     return { libtorch, finding: { name: 'libtorch', found: `none: ${skipped.join('; ')}`, state: 'problem', fix } };
   } catch (error) {
-    const [found = '', ...fix] = (error as Error).message.split('\n');
-    return { libtorch: null, finding: { name: 'libtorch', found, state: 'problem', fix: fix.join(' ') } };
+    return { libtorch: null, finding: problem('libtorch', error) };
   }
 }
 
@@ -128,10 +129,15 @@ function addon(libtorch: Libtorch | null): Finding[] {
       },
     ];
   } catch (error) {
-    const [found = '', ...rest] = (error as Error).message.split('\n');
-    const fix = rest.length ? rest.map((line) => line.trim()).join(' ') : 'run `npx listwise setup`';
-    return [{ name: 'addon', found, state: 'problem', fix }];
+    return [problem('addon', error)];
   }
+}
+
+function problem(name: string, error: unknown): Finding {
+  const setup = error instanceof ListwiseError ? error.cause : error;
+  const fixes = setup instanceof SetupError ? setup.fixes : ['run `npx listwise setup`'];
+  const [found = ''] = (error as Error).message.split('\n');
+  return { name, found, state: 'problem', fix: fixes.join('; ') };
 }
 
 function machine(): Finding {

@@ -14,6 +14,8 @@ export class SetupError extends Error {
   constructor(problem, { found = [], fixes = [], cause } = {}) {
     super([problem, ...section('Looked for:', found), ...section('What to do:', fixes)].join('\n'), { cause });
     this.name = 'SetupError';
+    /** @readonly */
+    this.fixes = fixes;
   }
 }
 

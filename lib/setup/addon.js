@@ -34,11 +34,16 @@ function loadCompiled() {
         buildPaths.addon,
         gone ? `libtorch in ${directory}, which is gone` : `libtorch in ${directory ?? 'build'}`,
       ],
-      fixes: ['compile it again, against a libtorch that is there: `npx listwise setup`'],
+      fixes: gone ? [COMPILE_AGAIN] : [MISSING_LIBRARY, COMPILE_AGAIN],
       cause: error,
     });
   }
 }
+
+const COMPILE_AGAIN = 'compile it again, against a libtorch that is there: `npx listwise setup`';
+const MISSING_LIBRARY =
+  "if it names a library that cannot be opened, libtorch lacks what it needs: a CUDA build's libraries come with " +
+  '`pip install torch`, not with --no-deps';
 
 /** LIBTORCH chooses, so an addon of another libtorch must not be used in its stead. @param {string} [built] */
 function checkChosen(built) {
@@ -108,10 +113,7 @@ function preload({ directory, cuda }) {
       if (messageOf(error).includes('did not self-register')) continue;
       throw new SetupError(`libtorch cannot be loaded: ${messageOf(error)}.`, {
         found: [library],
-        fixes: [
-          'a library that it needs is missing or of another version: check with `ldd` on that file',
-          'set LIBTORCH to another libtorch and run `npx listwise setup`',
-        ],
+        fixes: [MISSING_LIBRARY, 'set LIBTORCH to another libtorch and run `npx listwise setup`'],
         cause: error,
       });
     }

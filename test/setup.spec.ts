@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -230,6 +231,7 @@ function smallPackage(): string {
     'small/CMakeLists.txt',
     `cmake_minimum_required(VERSION 3.18)
 project(listwise LANGUAGES CXX)
+set(CMAKE_SKIP_RPATH ON)
 add_library(listwise SHARED csrc/addon.cc)
 set_target_properties(listwise PROPERTIES PREFIX "" SUFFIX ".node")
 target_include_directories(listwise PRIVATE \${CMAKE_JS_INC})
@@ -323,6 +325,9 @@ describe('loadAddon', () => {
     const { libtorch } = findLibtorch();
     if (!libtorch) throw new Error('Run `node lib/setup/main.js` first.');
     const directory = smallPackage();
+    // It needs a library of libtorch by name and does not know where that lies.
+    const linked = 'target_link_libraries(listwise PRIVATE -Wl,--no-as-needed "${LIBTORCH}/lib/libtorch.so")\n';
+    appendFileSync(join(directory, 'CMakeLists.txt'), linked);
     expect(runNode(directory, ['lib/setup/main.js', '--addon']).status).to.equal(0);
     const minor = libtorch.version.split('.').slice(0, 2).join('.');
     const packed = join(directory, 'prebuilds', `torch-${minor}`, 'prebuilds', `${process.platform}-${process.arch}`);

@@ -74,7 +74,18 @@ function loadPrebuilt() {
     });
   }
   preload(libtorch);
-  return require('node-gyp-build')(directory);
+  try {
+    return require('node-gyp-build')(directory);
+  } catch (error) {
+    throw new SetupError(
+      `The prebuilt addon for ${describeLibtorch(libtorch)} cannot be loaded: ${messageOf(error)}.`,
+      {
+        found: [directory],
+        fixes: ['compile it for this machine: `npx listwise setup --compile`'],
+        cause: error,
+      },
+    );
+  }
 }
 
 /** @param {Libtorch} libtorch */
@@ -97,18 +108,21 @@ export function prebuiltFor(libtorch) {
   }
 }
 
+/** RTLD_NODELETE of <dlfcn.h>, which Node does not name: the library stays open when Node closes it again. */
+const STAY = process.platform === 'darwin' ? 0x80 : 0x1000;
+
 /**
  * Opens libtorch's libraries for all to see. A prebuilt addon cannot know where libtorch lies on this machine, but the
- * dynamic linker takes a library that is already open by its name. Node complains that they are no addons, and leaves
- * them open.
+ * dynamic linker takes a library that is already open by its name. Node complains that they are no addons.
  * @param {Libtorch} libtorch
  */
 function preload({ directory, cuda }) {
   const cudaLibraries = cuda ? ['lib/libc10_cuda.so', 'lib/libtorch_cuda.so'] : [];
   const [c10, cpu, all] = libraries();
+  const flags = constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | STAY;
   for (const library of [c10, cpu, ...cudaLibraries, all].map((file) => join(directory, String(file)))) {
     try {
-      process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL);
+      process.dlopen({ exports: {} }, library, flags);
     } catch (error) {
       if (messageOf(error).includes('did not self-register')) continue;
       throw new SetupError(`libtorch cannot be loaded: ${messageOf(error)}.`, {

@@ -14,14 +14,14 @@ import { isCheckout } from './paths.js';
 /**
  * Everything that must be there before listwise can run, each step only if it is needed: in a checkout the npm
  * packages and the compiled JavaScript, then libtorch and the addon, then, where asked for, the small model.
- * @param {{ model?: boolean, only?: 'addon' }} [options]
+ * @param {{ model?: boolean, only?: 'addon', compile?: boolean }} [options] compile: even where a prebuilt addon fits
  * @returns {Promise<{ libtorch: import('./libtorch.js').Libtorch, addon: string, model: string | null }>}
  * @throws {SetupError} saying what is missing and what to do
  */
-export async function setUp({ model = false, only } = {}) {
+export async function setUp({ model = false, only, compile = false } = {}) {
   if (isCheckout() && only !== 'addon') await ensurePackages();
   const libtorch = await ensureLibtorch();
-  const prebuilt = isCheckout() ? null : prebuiltFor(libtorch);
+  const prebuilt = isCheckout() || compile ? null : prebuiltFor(libtorch);
   if (!prebuilt) await buildAddon(libtorch);
   // Loaded only now: these may need packages that the first step has just installed.
   if (isCheckout() && only !== 'addon') await (await import('./dist.js')).buildDist();

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "encoder_impl.h"
+#include "nn/memory_pool.h"
 
 namespace listwise::core {
 namespace {
@@ -95,6 +96,7 @@ void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling
 std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions& options,
                                    const CancelToken& cancel) const {
   const at::NoGradGuard noGrad;
+  const nn::MemoryPool pool;
   const auto& architecture = impl_->spec.architecture;
   checkPackedTexts(texts, "texts", architecture.vocabularySize, architecture.maxPositions);
   if (options.tokenBudget < 1)

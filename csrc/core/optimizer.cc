@@ -13,13 +13,15 @@
 
 namespace listwise::core {
 
-Optimizer::Optimizer(const at::Tensor& weights, const OptimizerOptions& options)
-    : options_(options),
-      first_(at::zeros_like(weights)),
-      second_(at::zeros_like(weights)),
-      count_(at::zeros({}, weights.options())) {}
+void Optimizer::makeMoments(const at::Tensor& weights) {
+  if (first_.defined()) return;
+  first_ = at::zeros_like(weights);
+  second_ = at::zeros_like(weights);
+  count_ = at::zeros({}, weights.options());
+}
 
 double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learningRate) {
+  makeMoments(weights);
   const double norm = at::linalg_vector_norm(gradient, 2, {}, false, at::kDouble).item<double>();
   if (!std::isfinite(norm)) {
     throw Error("NOT_FINITE", "Expected a finite gradient but its length is " +
@@ -36,6 +38,8 @@ double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learnin
 }
 
 void Optimizer::save(const std::string& file) const {
+  if (!first_.defined())
+    throw invalidArgument("Expected a step before saveState(); none was taken.");
   const auto first = first_.cpu(), second = second_.cpu();
   const auto bytes = [](const at::Tensor& t) {
     return TensorBytes{{"F32", {t.numel()}},
@@ -45,7 +49,8 @@ void Optimizer::save(const std::string& file) const {
                    {{"steps", std::to_string(steps_)}});
 }
 
-void Optimizer::load(const std::string& file) {
+void Optimizer::load(const std::string& file, const at::Tensor& weights) {
+  makeMoments(weights);
   const SafetensorsFile source(file);
   const auto read = [&](const char* name, at::Tensor& into) {
     const auto found = source.tensors().find(name);

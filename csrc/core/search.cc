@@ -11,6 +11,7 @@
 #include "error.h"
 #include "kernels/kernels.h"
 #include "nn/matmul.h"
+#include "nn/memory_pool.h"
 
 namespace listwise::core {
 namespace {
@@ -114,6 +115,7 @@ std::vector<Best> startFrom(const SearchInput& in, int64_t first, int64_t count)
 
 TopK search(const SearchInput& in, const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
+  const nn::MemoryPool pool;
   check(in);
   const int64_t queries = static_cast<int64_t>(in.queries.size()) / in.dimension;
   const int64_t rows = static_cast<int64_t>(in.corpus.size()) / in.dimension;

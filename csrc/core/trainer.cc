@@ -9,6 +9,7 @@
 
 #include "encoder_impl.h"
 #include "loss_gradients.h"
+#include "nn/memory_pool.h"
 #include "optimizer.h"
 
 namespace listwise::core {
@@ -50,8 +51,7 @@ at::Tensor indexOf(const MicroBatch& batch, const at::Device& device) {
 }  // namespace
 
 struct Trainer::Impl {
-  Impl(Encoder& e, const OptimizerOptions& options)
-      : encoder(e.impl()), optimizer(encoder.parameters.master(), options) {}
+  Impl(Encoder& e, const OptimizerOptions& options) : encoder(e.impl()), optimizer(options) {}
 
   void check(const TrainingBatch& batch) const;
   // Embeddings of all texts; keeps the traces of the first micro-batches, as many as keepBytes
@@ -72,10 +72,7 @@ struct Trainer::Impl {
 };
 
 Trainer::Trainer(Encoder& encoder, const OptimizerOptions& options)
-    : impl_([&] {
-        const at::NoGradGuard noGrad;
-        return std::make_unique<Impl>(encoder, options);
-      }()) {}
+    : impl_(std::make_unique<Impl>(encoder, options)) {}
 Trainer::~Trainer() = default;
 
 void Trainer::Impl::check(const TrainingBatch& batch) const {
@@ -136,6 +133,7 @@ int64_t Trainer::Impl::backward(const TrainingBatch& batch, const JoinedTexts& j
 StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
                          const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
+  const nn::MemoryPool pool;
   impl_->check(batch);
   if (!(learningRate >= 0) || !std::isfinite(learningRate)) {
     throw invalidArgument("Expected a number of at least 0 for learningRate.");
@@ -172,6 +170,7 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
 
 Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
+  const nn::MemoryPool pool;
   impl_->check(batch);
   const JoinedTexts joined(batch);
   impl_->progress.start(static_cast<int64_t>(joined.ids.size()));
@@ -207,7 +206,7 @@ void Trainer::saveState(const std::string& file) const {
 
 void Trainer::loadState(const std::string& file) {
   const at::NoGradGuard noGrad;
-  impl_->optimizer.load(file);
+  impl_->optimizer.load(file, impl_->encoder.parameters.master());
 }
 
 }  // namespace listwise::core

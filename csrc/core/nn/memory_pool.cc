@@ -1,0 +1,116 @@
+#include "memory_pool.h"
+
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
+#include <sys/mman.h>
+
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "../error.h"
+
+namespace listwise::core::nn {
+namespace {
+
+// Smaller blocks are malloc's business: it keeps those itself.
+constexpr size_t smallestPooled = size_t{1} << 18;
+constexpr size_t granularity = size_t{1} << 16;
+// A block serves requests down to this share of its size.
+constexpr double smallestShare = 0.8;
+
+// Stands in for libtorch's CPU allocator from the first MemoryPool on. Large blocks are mapped one
+// by one, so that memory goes back to the system whole; malloc would keep it in fragments.
+class PoolingAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t size) override {
+    void* memory = size < smallestPooled ? c10::alloc_cpu(size) : take(size);
+    return {memory, memory, &giveBack, c10::Device(c10::DeviceType::CPU)};
+  }
+
+  c10::DeleterFnPtr raw_deleter() const override { return &giveBack; }
+
+  void copy_data(void* to, const void* from, size_t size) const override {
+    default_copy_data(to, from, size);
+  }
+
+  void enter() {
+    const std::lock_guard lock(mutex_);
+    if (!installed_) c10::SetCPUAllocator(this, 1);
+    installed_ = true;
+    ++users_;
+  }
+
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    if (--users_ > 0) return;
+    for (const auto& [size, memory] : free_) ::munmap(memory, size);
+    free_.clear();
+  }
+
+  static PoolingAllocator& instance() {
+    // Never destroyed: tensors may outlive every static object.
+    static auto* allocator = new PoolingAllocator();
+    return *allocator;
+  }
+
+ private:
+  void* take(size_t wanted) {
+    const size_t size = (wanted + granularity - 1) / granularity * granularity;
+    const std::lock_guard lock(mutex_);
+    const auto found = free_.lower_bound(size);
+    if (found != free_.end() && static_cast<double>(size) >= smallestShare * found->first) {
+      void* memory = found->second;
+      used_[memory] = found->first;
+      free_.erase(found);
+      return memory;
+    }
+    void* memory =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+      throw Error("OUT_OF_MEMORY", "Out of memory: the system refused a block of " +
+                                       std::to_string(size) +
+                                       " bytes; use a smaller tokenBudget or keepBytes.");
+    }
+    // Best effort: large pages make the first touch of a block several times cheaper.
+    ::madvise(memory, size, MADV_HUGEPAGE);
+    used_[memory] = size;
+    return memory;
+  }
+
+  static void giveBack(void* memory) {
+    if (memory == nullptr || !instance().takeBack(memory)) c10::free_cpu(memory);
+  }
+
+  // False if the block is none of the large ones.
+  bool takeBack(void* memory) {
+    const std::lock_guard lock(mutex_);
+    const auto found = used_.find(memory);
+    if (found == used_.end()) return false;
+    if (users_ > 0) {
+      free_.emplace(found->second, memory);
+    } else {
+      ::munmap(memory, found->second);
+    }
+    used_.erase(found);
+    return true;
+  }
+
+  std::mutex mutex_;
+  bool installed_ = false;
+  int users_ = 0;
+  std::multimap<size_t, void*> free_;
+  std::unordered_map<void*, size_t> used_;
+};
+
+}  // namespace
+
+MemoryPool::MemoryPool() {
+  PoolingAllocator::instance().enter();
+}
+MemoryPool::~MemoryPool() {
+  PoolingAllocator::instance().leave();
+}
+
+}  // namespace listwise::core::nn

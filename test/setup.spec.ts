@@ -326,7 +326,7 @@ describe('loadAddon', () => {
     if (!libtorch) throw new Error('Run `node lib/setup/main.js` first.');
     const directory = smallPackage();
     // It needs a library of libtorch by name and does not know where that lies.
-    const linked = 'target_link_libraries(listwise PRIVATE -Wl,--no-as-needed "${LIBTORCH}/lib/libtorch.so")\n';
+    const linked = `target_link_libraries(listwise PRIVATE -Wl,--no-as-needed "\${LIBTORCH}/lib/libtorch.so")\n`;
     appendFileSync(join(directory, 'CMakeLists.txt'), linked);
     expect(runNode(directory, ['lib/setup/main.js', '--addon']).status).to.equal(0);
     const minor = libtorch.version.split('.').slice(0, 2).join('.');

@@ -295,6 +295,31 @@ describe('listwise (command line)', function () {
     });
   });
 
+  describe('specialize', () => {
+    it('says what becomes of each stage, and does not do again what is done', async () => {
+      const queries = write('written.jsonl', jsonl([{ passage: '1', type: 'question', query: 'what is transition' }]));
+      const output = join(home, 'specialized');
+      const args = ['--corpus', data, '--model', model, '--queries', queries, '--output', output, '--until', 'corpus'];
+      const first = await run('specialize', ...args, '--json');
+      expect(first.code, first.stderr).to.equal(0);
+      expect(first.stderr).to.match(/^corpus: done in 0 s; /m);
+      expect(JSON.parse(first.stdout).stages.corpus).to.include({ reused: false });
+      const second = await run('specialize', ...args);
+      expect(second.stderr).to.match(/^corpus: done before$/m);
+      expect(second.stdout).to.include(`run directory: ${output}`);
+      const changed = await run('specialize', ...args, '--min-characters', '3');
+      expect(changed.stderr).to.match(/^corpus: done again: .*minCharacters/m);
+    });
+
+    it('takes a file of scores as the teacher', async () => {
+      const queries = write('written.jsonl', jsonl([{ passage: '1', type: 'question', query: 'what is transition' }]));
+      const args = ['--corpus', data, '--model', model, '--queries', queries, '--output', join(home, 'scored')];
+      const { code, stderr } = await run('specialize', ...args, '--teacher', join(home, 'scores.jsonl'), '--quiet');
+      expect(code).to.equal(1);
+      expect(stderr).to.include('scores.jsonl');
+    });
+  });
+
   describe('doctor and setup', () => {
     it('finds everything where set-up has run, and says what is wrong where LIBTORCH is', async () => {
       const good = await spawnCli(['doctor', '--json']);

@@ -14,7 +14,7 @@ export interface OptionSpec {
   choices?: readonly string[];
 }
 
-/** What a command works with: signals to obey, progress to report, lines for people on stderr. */
+/** What a command works with: a signal to obey, progress to report, lines for people on stderr unless --quiet. */
 export interface Session extends Required<LongWork> {
   say(line: string): void;
 }

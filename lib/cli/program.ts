@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError as BadValue, Command, CommanderError, Option } from 'commander';
 import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import type { Progress } from '../types.js';
 import { type CommandSpec, flagOf, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
 import { compareCommand } from './compare.js';
 import { readConfig } from './config-file.js';
@@ -96,7 +97,7 @@ function addCommand(program: Command, spec: CommandSpec, action: Action): void {
   command
     .option('--config <file>', 'read options from a JSON file; the command line goes first')
     .option('--json', 'write one JSON object to stdout')
-    .option('--quiet', 'show no progress')
+    .option('--quiet', 'show neither progress nor what becomes of stages')
     .addHelpText('after', examplesOf(spec))
     .action(async (...given: unknown[]) => {
       const texts = spec.texts ? (given[0] as string[]) : [];
@@ -160,7 +161,8 @@ async function runCommand(spec: CommandSpec, given: Record<string, unknown>, inv
     checkRequired(spec, options);
     const outcome = await interruptible(
       (signal) => {
-        const session: Session = { signal, say, onProgress: quiet ? () => {} : (progress) => display.show(progress) };
+        const loud = { say, onProgress: (progress: Progress) => display.show(progress) };
+        const session: Session = { signal, ...(quiet ? { say: () => {}, onProgress: () => {} } : loud) };
         return spec.run(options, session, texts);
       },
       () => say('Stopping cleanly; press Ctrl-C again to stop at once.'),

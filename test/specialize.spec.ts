@@ -9,7 +9,7 @@ import { specialize } from '../lib/specialize/specialize.js';
 import type { SpecializeOptions } from '../lib/specialize/options.js';
 import type { StageEvent } from '../lib/specialize/stage-runner.js';
 import { judge } from '../lib/specialize/verdict.js';
-import { randomTexts, temporaryDirectory, writeTinyModel } from './helpers.js';
+import { randomTexts, realModel, temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const PASSAGES = 60;
@@ -231,6 +231,31 @@ describe('specialize', function () {
     const { did } = await run({ ...given, signal: undefined });
     expect(did.slice(0, 6).every((event) => event.endsWith(' reused')), did.join(', ')).to.equal(true);
     expect(did.at(-1)).to.equal('evaluation done');
+  });
+});
+
+describe('specialize with real weights', function () {
+  this.timeout(300_000);
+
+  it('brings all-MiniLM-L6-v2 nearer to the teacher on queries of held-out Cranfield abstracts', async () => {
+    const here = join(import.meta.dirname, '..', 'examples', 'cranfield');
+    const queries = join(temporaryDirectory(), 'written.jsonl');
+    const written = lines(join(here, 'written-queries.jsonl')).slice(0, 240);
+    writeFileSync(queries, written.join('\n'));
+    const sources = new Set(written.map((line) => JSON.parse(line).passage));
+    const passages = lines(join(here, 'corpus.jsonl')).map((line) => JSON.parse(line));
+    const corpus = passages
+      .filter(({ _id }, i) => sources.has(_id) || i % 40 === 0)
+      .map(({ _id, title, text }) => ({ id: _id, title, text }));
+    const { stages } = await specialize({
+      ...{ corpus, queries, model: realModel, output: join(temporaryDirectory(), 'run'), until: 'training' },
+      ...{ passageMaxLength: 64, batchSize: 32, maxSteps: 6, warmupSteps: 1, learningRate: 5e-5, evaluateEvery: 6 },
+      devShare: 0.3,
+    });
+    const { devBase, devBest, steps } = stages.training!.counts as Record<string, any>;
+    expect(steps).to.equal(6);
+    expect(devBest.step).to.equal(6);
+    expect(devBest.listwise).to.be.below(0.95 * devBase.listwise);
   });
 });
 

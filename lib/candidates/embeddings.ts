@@ -1,5 +1,5 @@
-import { passageText } from '../corpus/passage.js';
 import type { Corpus } from '../corpus/corpus.js';
+import { passageText } from '../corpus/passage.js';
 import { InvalidArgumentError } from '../errors.js';
 import type { TextEmbedder } from '../evaluation/retrieval.js';
 import type { LongWork, Query } from '../types.js';
@@ -51,7 +51,8 @@ export async function embedCorpus(
     const embeddings = await embedder.encode(texts, {
       kind: 'passage',
       signal,
-      onProgress: onProgress && ((progress) => onProgress({ ...progress, done: start + progress.done, total: corpus.size })),
+      onProgress:
+        onProgress && ((progress) => onProgress({ ...progress, done: start + progress.done, total: corpus.size })),
     });
     matrix.set(embeddings, start * dimension);
   }
@@ -66,5 +67,9 @@ export async function embedQueries(
 ): Promise<Embeddings> {
   const texts = queries.map(({ text }) => text);
   const matrix = await embedder.encode(texts, { kind: 'query', signal, onProgress });
-  return new Embeddings(queries.map(({ id }) => id), matrix, embedder.dimension);
+  return new Embeddings(
+    queries.map(({ id }) => id),
+    matrix,
+    embedder.dimension,
+  );
 }

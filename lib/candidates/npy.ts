@@ -1,4 +1,4 @@
-import { open, mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DataError, NotFoundError } from '../errors.js';
 
@@ -75,7 +75,10 @@ export async function readNpy(file: string, { signal }: { signal?: AbortSignal }
       signal?.throwIfAborted();
       const { bytesRead } = await handle.read(bytes, at, Math.min(SLICE_BYTES, bytes.length - at), offset + at);
       if (bytesRead === 0) {
-        throw new DataError({ file }, `Expected ${rows} × ${columns} numbers but the file ends after ${at} bytes of them.`);
+        throw new DataError(
+          { file },
+          `Expected ${rows} × ${columns} numbers but the file ends after ${at} bytes of them.`,
+        );
       }
       at += bytesRead;
     }
@@ -88,7 +91,10 @@ export async function readNpy(file: string, { signal }: { signal?: AbortSignal }
 function shape(header: string, file: string): { rows: number; columns: number } {
   const match = /'shape':\s*\((\d+),\s*(\d+)\)/.exec(header);
   if (!match || !header.includes("'<f4'") || !/'fortran_order':\s*False/.test(header)) {
-    throw new DataError({ file }, `Expected a two-dimensional matrix of '<f4' in row-major order but found ${header.trim()}.`);
+    throw new DataError(
+      { file },
+      `Expected a two-dimensional matrix of '<f4' in row-major order but found ${header.trim()}.`,
+    );
   }
   return { rows: Number(match[1]), columns: Number(match[2]) };
 }

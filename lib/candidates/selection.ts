@@ -112,13 +112,16 @@ function missed(query: WrittenQuery, misses: readonly Miss[], maxSourceRank: num
 }
 
 function countsOf(selection: Selection, query: WrittenQuery, retrievers: Iterable<string>): SelectionCounts {
-  return (selection.counts[typeName(query)] ??= {
+  const type = typeName(query);
+  const counts = selection.counts[type] ?? {
     queries: 0,
     sourceTooLow: Object.fromEntries(Array.from(retrievers, (name) => [name, 0])),
     droppedByAll: 0,
     tooFewCandidates: 0,
     kept: 0,
-  });
+  };
+  selection.counts[type] = counts;
+  return counts;
 }
 
 /** Fills in defaults. @throws InvalidArgumentError for an option out of range */

@@ -1,4 +1,4 @@
-import { DataError, InvalidArgumentError, NotFoundError, describe } from '../errors.js';
+import { DataError, describe, InvalidArgumentError, NotFoundError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readCorpus } from '../formats/beir.js';
 import { Random } from '../random.js';
@@ -90,7 +90,8 @@ export async function loadCorpus(source: CorpusSource, { signal, onProgress }: L
     await pause;
   }
   if (corpus.size === 0) {
-    if (typeof source === 'string') throw new DataError({ file: source }, 'Expected at least one passage but found none.');
+    if (typeof source === 'string')
+      throw new DataError({ file: source }, 'Expected at least one passage but found none.');
     throw new InvalidArgumentError('corpus', 'at least one passage', 'none');
   }
   return corpus;

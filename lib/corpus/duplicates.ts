@@ -71,7 +71,8 @@ export async function findDuplicates(
 /** Fills in defaults. @throws InvalidArgumentError for an option out of range */
 export function settleDuplicateOptions({ minCharacters = 10, duplicateWindow = 9 }: DuplicateOptions) {
   for (const [name, value] of Object.entries({ minCharacters, duplicateWindow })) {
-    if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError(name, 'a whole number of at least 0', value);
+    if (!Number.isInteger(value) || value < 0)
+      throw new InvalidArgumentError(name, 'a whole number of at least 0', value);
   }
   return { minCharacters, duplicateWindow };
 }

@@ -5,7 +5,7 @@ import type { WrittenQuery } from '../queries/written.js';
 import type { TeacherScores } from '../teachers/teacher.js';
 import type { LongWork, ScoredPassage, TrainingList } from '../types.js';
 import { percentile, sortedValues } from './percentile.js';
-import { settleSplitOptions, type SplitOptions, splitBySource } from './split.js';
+import { type SplitOptions, settleSplitOptions, splitBySource } from './split.js';
 
 export interface ListOptions extends SplitOptions, Pick<LongWork, 'signal'> {
   /** Passages of a list, the source included. Default 20. */
@@ -85,7 +85,11 @@ export function settleListOptions(options: ListOptions): Required<Omit<ListOptio
     if (!(p >= 0 && p <= 100)) throw new InvalidArgumentError(name, 'a percentile from 0 to 100', p);
   }
   if (lowPercentile >= highPercentile) {
-    throw new InvalidArgumentError('highPercentile', `a percentile above lowPercentile (${lowPercentile})`, highPercentile);
+    throw new InvalidArgumentError(
+      'highPercentile',
+      `a percentile above lowPercentile (${lowPercentile})`,
+      highPercentile,
+    );
   }
   return { listLength, ...places, ...settleSplitOptions(options) };
 }
@@ -110,7 +114,8 @@ async function rank(
     const query = byId.get(scored.query);
     if (!query) throw new InvalidArgumentError('scores', 'scores of queries at hand', scored.query);
     const type = typeName(query);
-    const count = (counts[type] ??= { scored: 0, tooFewScores: 0, sourceNotFirst: 0, lowTopScore: 0, flat: 0, kept: 0 });
+    const count = counts[type] ?? { scored: 0, tooFewScores: 0, sourceNotFirst: 0, lowTopScore: 0, flat: 0, kept: 0 };
+    counts[type] = count;
     count.scored += 1;
     const passages = sorted(scored);
     const place = passages.findIndex(({ id }) => id === query.source);

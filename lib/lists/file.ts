@@ -5,8 +5,8 @@ import {
   type JsonLine,
   type JsonRecord,
   optionalString,
-  readJsonl,
   type RecordPlace,
+  readJsonl,
   requireArray,
   requireId,
   requireString,
@@ -65,7 +65,8 @@ class ListReader {
   read(value: JsonRecord, line: number): TrainingList {
     const place = { file: this.#file, line };
     const query = requireString(value, 'query', place);
-    if (query.trim() === '') throw new DataError({ ...place, field: 'query' }, 'Expected a query but found only white space.');
+    if (query.trim() === '')
+      throw new DataError({ ...place, field: 'query' }, 'Expected a query but found only white space.');
     const list: TrainingList = {
       id: value.id === undefined || value.id === null ? String(line) : requireId(value, 'id', place),
       query,
@@ -95,7 +96,8 @@ class ListReader {
       throw new DataError({ ...place, field }, 'Expected an "id" or a "text" but there is neither.');
     }
     const id = Number.isSafeInteger(givenId) ? String(givenId) : givenId === undefined ? textId(text!) : givenId;
-    if (typeof id !== 'string' || id === '') return fail('id', 'a string that is not empty, or a whole number', givenId);
+    if (typeof id !== 'string' || id === '')
+      return fail('id', 'a string that is not empty, or a whole number', givenId);
     if (text === undefined) this.#checkKnown(id, { ...place, field });
     else this.#checkText(id, text, { ...place, field });
     return { id, text, score };

@@ -66,7 +66,8 @@ function parse({ value, line }: JsonLine, file: string, corpus: Corpus): Parsed 
     throw new DataError({ ...place, field: 'passage' }, problem);
   }
   const type = optionalString(value, 'type', place);
-  if (type === '') throw new DataError({ ...place, field: 'type' }, 'Expected a query type, or no such field, but found "".');
+  if (type === '')
+    throw new DataError({ ...place, field: 'type' }, 'Expected a query type, or no such field, but found "".');
   const id = value.id === undefined || value.id === null ? undefined : requireId(value, 'id', place);
   return { id, source, type, text: cleanReply(requireString(value, 'query', place)) };
 }

@@ -1,5 +1,5 @@
 import { denseCandidates } from '../candidates/dense.js';
-import { embedQueries, type Embeddings } from '../candidates/embeddings.js';
+import { type Embeddings, embedQueries } from '../candidates/embeddings.js';
 import { writeNpy } from '../candidates/npy.js';
 import { selectCandidates } from '../candidates/selection.js';
 import { writeJsonl } from '../formats/jsonl.js';
@@ -81,9 +81,7 @@ export async function teacherStage(bench: Workbench): Promise<Stage> {
   const isFused = teacher === 'fused';
   return {
     name: 'teacher',
-    options: isFused
-      ? { teacher: 'fused', denseWeight, bm25Weight, ...bm25Options(options) }
-      : { teacher: 'file' },
+    options: isFused ? { teacher: 'fused', denseWeight, bm25Weight, ...bm25Options(options) } : { teacher: 'file' },
     inputs: isFused ? {} : { scores: await hashInputFile(teacher.scores, 'teacher scores', signal) },
     outputs: [FILES.scores],
     work: async () => {

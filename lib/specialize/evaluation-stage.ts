@@ -1,13 +1,13 @@
-import { writeLines } from '../formats/atomic.js';
-import { readBeir, type TestCollection } from '../formats/beir.js';
-import { writeTrecRun } from '../formats/trec.js';
+import { embedQueries } from '../candidates/embeddings.js';
 import { type Comparison, compare } from '../evaluation/compare.js';
 import { evaluateRun } from '../evaluation/measures.js';
 import { retrieve } from '../evaluation/retrieval.js';
+import { writeLines } from '../formats/atomic.js';
+import { readBeir, type TestCollection } from '../formats/beir.js';
+import { writeTrecRun } from '../formats/trec.js';
 import { readLists } from '../lists/file.js';
 import { searchEmbeddings, toRun } from '../search.js';
 import type { Passage, Run } from '../types.js';
-import { embedQueries } from '../candidates/embeddings.js';
 import { encodingOptions } from './corpus-stages.js';
 import { hashTexts } from './hashes.js';
 import { FILES } from './run-directory.js';
@@ -36,7 +36,16 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
   const test = data === undefined ? undefined : await readBeir(data, { split, signal });
   return {
     name: 'evaluation',
-    options: { on: test ? 'test' : 'dev', split, measures, k, resamples, significance, seed, ...encodingOptions(options) },
+    options: {
+      on: test ? 'test' : 'dev',
+      split,
+      measures,
+      k,
+      resamples,
+      significance,
+      seed,
+      ...encodingOptions(options),
+    },
     inputs: test ? { 'test set': await hashCollection(test, signal) } : {},
     outputs: [FILES.baseRun, FILES.trainedRun, FILES.baseMeasures, FILES.trainedMeasures, FILES.comparison],
     work: async () => {

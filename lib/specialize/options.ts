@@ -8,7 +8,7 @@ import { checkResampling } from '../evaluation/statistics.js';
 import { type ListOptions, settleListOptions } from '../lists/build.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import { type FusedWeights, settleWeights } from '../teachers/fused.js';
-import { settleOptions, trainingOptionNames, type TrainingOptions } from '../training/options.js';
+import { settleOptions, type TrainingOptions, trainingOptionNames } from '../training/options.js';
 import type { LongWork } from '../types.js';
 import type { StageEvent } from './stage-runner.js';
 import { STAGES, type StageName } from './stages.js';
@@ -23,7 +23,10 @@ type PreparationOptions = Omit<DuplicateOptions, keyof LongWork> &
   Omit<ListOptions, keyof LongWork>;
 
 /** Options of trainListwise that the pipeline does not set itself. */
-type TrainingChoices = Omit<TrainingOptions, 'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | keyof LongWork>;
+type TrainingChoices = Omit<
+  TrainingOptions,
+  'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | keyof LongWork
+>;
 
 /** What specialize takes. `corpus`, `model`, `queries` and `output` must be given. */
 export interface SpecializeOptions extends PreparationOptions, TrainingChoices, LongWork {
@@ -96,7 +99,17 @@ export type SettledOptions = SpecializeOptions &
   Required<
     Pick<
       SpecializeOptions,
-      'teacher' | 'excludeJudged' | 'maxPassages' | 'retrievers' | 'depth' | 'split' | 'k' | 'resamples' | 'significance' | 'seed' | 'until'
+      | 'teacher'
+      | 'excludeJudged'
+      | 'maxPassages'
+      | 'retrievers'
+      | 'depth'
+      | 'split'
+      | 'k'
+      | 'resamples'
+      | 'significance'
+      | 'seed'
+      | 'until'
     >
   >;
 
@@ -145,7 +158,8 @@ function checkPlaces(options: SettledOptions): void {
   for (const name of ['model', 'queries', 'output', 'data'] as const) {
     const value: unknown = options[name];
     if (name === 'data' && value === undefined) continue;
-    if (typeof value !== 'string' || value === '') throw new InvalidArgumentError(name, 'a path that is not empty', value);
+    if (typeof value !== 'string' || value === '')
+      throw new InvalidArgumentError(name, 'a path that is not empty', value);
   }
   if (options.corpus === undefined || options.corpus === null || options.corpus === '') {
     throw new InvalidArgumentError('corpus', 'a BEIR directory, a corpus.jsonl, or passages', options.corpus);

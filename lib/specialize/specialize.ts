@@ -8,7 +8,7 @@ import { corpusStage, embeddingsStage, queriesStage } from './corpus-stages.js';
 import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
 import type { Json } from './hashes.js';
 import { Manifest } from './manifest.js';
-import { type SettledOptions, settleSpecializeOptions, type SpecializeOptions } from './options.js';
+import { type SettledOptions, type SpecializeOptions, settleSpecializeOptions } from './options.js';
 import { RunDirectory } from './run-directory.js';
 import { type Stage, type StageEvent, StageRunner } from './stage-runner.js';
 import { type StageName, upTo } from './stages.js';

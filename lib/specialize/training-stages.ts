@@ -4,8 +4,8 @@ import { writeJsonl } from '../formats/jsonl.js';
 import { buildLists } from '../lists/build.js';
 import { writeLists } from '../lists/file.js';
 import { readTeacherScores } from '../teachers/scores.js';
-import { trainListwise, type TrainingResult } from '../training/train.js';
 import type { TrainingOptions } from '../training/options.js';
+import { type TrainingResult, trainListwise } from '../training/train.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
 import type { Json } from './hashes.js';
 import { type SettledOptions, trainingChoices } from './options.js';
@@ -75,12 +75,18 @@ async function filesIn(directory: string, folder: string): Promise<string[]> {
   const entries = await readdir(join(directory, folder), { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile())
-    .map((entry) => relative(directory, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join('/'))
+    .map((entry) =>
+      relative(directory, join(entry.parentPath ?? entry.path, entry.name))
+        .split(sep)
+        .join('/'),
+    )
     .sort();
 }
 
 function countsOf({ steps, stopped, teacherTemperature, lists, base, best, seconds }: TrainingResult): Json {
   const losses = (record: TrainingResult['best']) =>
-    record ? { step: record.step, listwise: record.listwise, contrastive: record.contrastive, loss: record.loss } : null;
+    record
+      ? { step: record.step, listwise: record.listwise, contrastive: record.contrastive, loss: record.loss }
+      : null;
   return { steps, stopped, teacherTemperature, lists, devBase: losses(base), devBest: losses(best), seconds };
 }

@@ -31,13 +31,16 @@ export function judge(
 }
 
 const DEV_WARNING =
-  'No test set was given, so these are the dev lists\' written queries with their source passages as the only relevant ' +
+  "No test set was given, so these are the dev lists' written queries with their source passages as the only relevant " +
   'ones: training stopped by the same lists, and queries whose source the base did not find were dropped before. Give ' +
   'a test set of human queries (data) for a fair answer.';
 
 type Facts = Omit<Verdict, 'text'>;
 
-function sentence({ measure, base, trained, difference, interval, p, outcome, significance }: Facts, queries: number): string {
+function sentence(
+  { measure, base, trained, difference, interval, p, outcome, significance }: Facts,
+  queries: number,
+): string {
   const change = `${measure} went from ${base.toFixed(4)} to ${trained.toFixed(4)} on ${queries} queries`;
   const sure =
     `${signed(difference)}, 95 % interval ${signed(interval.low)} to ${signed(interval.high)}, ` +

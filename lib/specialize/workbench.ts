@@ -74,7 +74,11 @@ export class Workbench implements AsyncDisposable {
   /** The base model's embeddings of the queries, as the candidates stage wrote them. */
   async queryEmbeddings(): Promise<Embeddings> {
     const { values, columns } = await readNpy(this.directory.file('queryEmbeddings'), this.work);
-    return new Embeddings((await this.queries()).map(({ id }) => id), values, columns);
+    return new Embeddings(
+      (await this.queries()).map(({ id }) => id),
+      values,
+      columns,
+    );
   }
 
   async queries(): Promise<WrittenQuery[]> {

@@ -28,7 +28,10 @@ export class FileTeacher implements Teacher {
    * @throws DataError naming the line for anything that is no score, a pair that comes twice, or a file without scores
    */
   static async load(file: string, { signal }: Pick<LongWork, 'signal'> = {}): Promise<FileTeacher> {
-    return new FileTeacher(file, file.endsWith('.jsonl') ? await readScores(file, signal) : await readRun(file, signal));
+    return new FileTeacher(
+      file,
+      file.endsWith('.jsonl') ? await readScores(file, signal) : await readRun(file, signal),
+    );
   }
 
   /** @throws DataError if the file has not one score for all the candidates of all queries */

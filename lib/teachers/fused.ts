@@ -37,7 +37,10 @@ export class FusedTeacher implements Teacher {
     this.#options = { ...options, ...settleWeights(options) };
   }
 
-  async *score(requests: Iterable<TeacherRequest>, { signal, onProgress }: LongWork = {}): AsyncGenerator<TeacherScores> {
+  async *score(
+    requests: Iterable<TeacherRequest>,
+    { signal, onProgress }: LongWork = {},
+  ): AsyncGenerator<TeacherScores> {
     const { bm25, passages, queries } = this.#options;
     const breathe = breather(signal);
     const moments = await InnerProductMoments.of(passages, { signal, onProgress });
@@ -54,7 +57,8 @@ export class FusedTeacher implements Teacher {
     const { corpus, passages, denseWeight, bm25Weight } = this.#options;
     const score = (id: string) => {
       const row = corpus.row(id);
-      if (row === undefined) throw new InvalidArgumentError('candidates', `passages of the corpus for query "${query.id}"`, id);
+      if (row === undefined)
+        throw new InvalidArgumentError('candidates', `passages of the corpus for query "${query.id}"`, id);
       const product = innerProduct(embedding, passages.row(row));
       return denseWeight * zScore(product, dense) + bm25Weight * zScore(scoreOf(row, lexical), bm25);
     };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Bm25Index, type Bm25Options } from '../lib/candidates/bm25.js';
-import { embedCorpus, Embeddings, embedQueries } from '../lib/candidates/embeddings.js';
+import { Embeddings, embedCorpus, embedQueries } from '../lib/candidates/embeddings.js';
 import { reciprocalRankFusion } from '../lib/candidates/fusion.js';
 import { readNpy, writeNpy } from '../lib/candidates/npy.js';
 import { selectCandidates } from '../lib/candidates/selection.js';
@@ -118,7 +118,9 @@ describe('reciprocalRankFusion', () => {
 
   it('takes another constant', () => {
     expect(reciprocalRankFusion([ranking('a')], { rrfK: 1 })[0]!.score).to.equal(0.5);
-    expect(() => reciprocalRankFusion([], { rrfK: -1 })).to.throw('Expected a number of at least 0 for rrfK but received -1.');
+    expect(() => reciprocalRankFusion([], { rrfK: -1 })).to.throw(
+      'Expected a number of at least 0 for rrfK but received -1.',
+    );
   });
 });
 
@@ -235,7 +237,9 @@ describe('writeNpy', () => {
     await writeNpy(file, { rows: 2, columns: 3, values: new Float32Array(6) });
     const bytes = await readFile(file);
     await writeFile(file, bytes.subarray(0, bytes.length - 4));
-    expect((await rejection(readNpy(file))).message).to.contain('Expected 2 × 3 numbers but the file ends after 20 bytes');
+    expect((await rejection(readNpy(file))).message).to.contain(
+      'Expected 2 × 3 numbers but the file ends after 20 bytes',
+    );
     await writeFile(file, 'something else');
     expect((await rejection(readNpy(file))).message).to.contain('the first bytes are others');
     expect((await rejection(readNpy(`${file}.no`))).code).to.equal('NOT_FOUND');

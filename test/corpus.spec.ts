@@ -123,12 +123,17 @@ describe('findDuplicates', () => {
   });
 
   it('compares texts without their titles', async () => {
-    const dropped = await findDuplicates([passage('a', 'one and the same', 'First'), passage('b', 'one and the same', 'Second')]);
+    const dropped = await findDuplicates([
+      passage('a', 'one and the same', 'First'),
+      passage('b', 'one and the same', 'Second'),
+    ]);
     expect(dropped.map(({ id }) => id)).to.deep.equal(['a']);
   });
 
   it('stops when aborted', async () => {
-    const error = await rejection(findDuplicates([passage('a', 'x')], { signal: AbortSignal.abort(new Error('enough')) }));
+    const error = await rejection(
+      findDuplicates([passage('a', 'x')], { signal: AbortSignal.abort(new Error('enough')) }),
+    );
     expect(error.message).to.equal('enough');
   });
 });
@@ -161,7 +166,9 @@ describe('loadCorpus', () => {
     expect((await rejection(loadCorpus([{ id: 'a', title: '', text: 3 } as unknown as Passage]))).message).to.equal(
       "Expected a string for corpus passage 0's text but received 3.",
     );
-    expect((await rejection(loadCorpus([]))).message).to.equal('Expected at least one passage for corpus but received "none".');
+    expect((await rejection(loadCorpus([]))).message).to.equal(
+      'Expected at least one passage for corpus but received "none".',
+    );
   });
 });
 

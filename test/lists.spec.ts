@@ -86,8 +86,18 @@ describe('buildLists', () => {
     expect(built.counts.web).to.deep.include({ scored: 3, sourceNotFirst: 2, kept: 1 });
     expect(built.counts.web!.percentiles!.high).to.be.below(11);
     expect(built.dropped).to.deep.equal([
-      { query: 'web1', type: 'web', stage: 'lists', reason: "source s1 is number 2 by the teacher's score, not the first" },
-      { query: 'web2', type: 'web', stage: 'lists', reason: "source s2 is number 2 by the teacher's score, not the first" },
+      {
+        query: 'web1',
+        type: 'web',
+        stage: 'lists',
+        reason: "source s1 is number 2 by the teacher's score, not the first",
+      },
+      {
+        query: 'web2',
+        type: 'web',
+        stage: 'lists',
+        reason: "source s2 is number 2 by the teacher's score, not the first",
+      },
     ]);
   });
 
@@ -147,7 +157,9 @@ describe('buildLists', () => {
     const queries = written(1);
     const scores = [scoresOf(queries[0]!, 5)];
     const refused = async (options: object) => (await rejection(buildLists(queries, scores, options))).message;
-    expect(await refused({ listLength: 1 })).to.equal('Expected a whole number of at least 2 for listLength but received 1.');
+    expect(await refused({ listLength: 1 })).to.equal(
+      'Expected a whole number of at least 2 for listLength but received 1.',
+    );
     expect(await refused({ keepPercentile: 120 })).to.contain('for keepPercentile but received 120');
     expect(await refused({ lowPercentile: 99 })).to.contain('a percentile above lowPercentile (99)');
     expect(await refused({ listLength: 3, devShare: 1 })).to.contain('for devShare but received 1');
@@ -228,7 +240,9 @@ describe('readLists', () => {
   });
 
   it('names both lines of lists that differ in length', async () => {
-    expect(await message({ query: 'x', passages: pair('a', 'b') }, { query: 'y', passages: pair('a', 'b', 'c') })).to.equal(
+    expect(
+      await message({ query: 'x', passages: pair('a', 'b') }, { query: 'y', passages: pair('a', 'b', 'c') }),
+    ).to.equal(
       `${file}:2 (field "passages"): Expected 2 passages, as on line 1, but found 3; ` +
         'all lists must have the same number of passages.',
     );
@@ -252,9 +266,9 @@ describe('readLists', () => {
         `${file}:2: A score is NaN or infinite, which JSON cannot hold; every score must be a finite number.`,
       );
     }
-    expect(await message('{"query": "x", "passages": [{"id": "a", "score": 1e999}, {"id": "b", "score": 0}]}')).to.equal(
-      `${file}:1 (field "passages[0].score"): Expected a finite number but found Infinity.`,
-    );
+    expect(
+      await message('{"query": "x", "passages": [{"id": "a", "score": 1e999}, {"id": "b", "score": 0}]}'),
+    ).to.equal(`${file}:1 (field "passages[0].score"): Expected a finite number but found Infinity.`);
   });
 
   it('names line and field of what is missing, wrong or broken', async () => {
@@ -265,9 +279,15 @@ describe('readLists', () => {
     expect(await message({ query: 'x', passages: [{ id: 'a' }] })).to.match(
       /\(field "passages\[0\]\.score"\): Expected a finite number but there is no such field\.$/,
     );
-    expect(await message({ query: 'x', passages: [{ score: 1 }] })).to.match(/Expected an "id" or a "text" but there is neither/);
-    expect(await message({ query: 'x', passages: pair('a', null) })).to.match(/\(field "passages\[1\]\.id"\): .* found null\.$/);
-    expect(await message({ query: 'x', passages: [{ text: 3, score: 1 }] })).to.match(/\(field "passages\[0\]\.text"\)/);
+    expect(await message({ query: 'x', passages: [{ score: 1 }] })).to.match(
+      /Expected an "id" or a "text" but there is neither/,
+    );
+    expect(await message({ query: 'x', passages: pair('a', null) })).to.match(
+      /\(field "passages\[1\]\.id"\): .* found null\.$/,
+    );
+    expect(await message({ query: 'x', passages: [{ text: 3, score: 1 }] })).to.match(
+      /\(field "passages\[0\]\.text"\)/,
+    );
     expect(await message('{"query": "x", ')).to.match(/:1: Expected one JSON object on the line/);
     expect(await message('')).to.contain('Expected training lists');
   });
@@ -280,7 +300,10 @@ describe('readLists', () => {
     );
     const text = (value: string) => ({ id: 't', text: value, score: 1 });
     expect(
-      await message({ query: 'x', passages: [text('one'), ...pair('a')] }, { query: 'y', passages: [text('two'), ...pair('a')] }),
+      await message(
+        { query: 'x', passages: [text('one'), ...pair('a')] },
+        { query: 'y', passages: [text('two'), ...pair('a')] },
+      ),
     ).to.match(/:2 \(field "passages\[0\]"\): Expected one text an id but passage "t" has another text on line 1\.$/);
   });
 

@@ -14,7 +14,15 @@ describe('cleanReply', () => {
   });
 
   it('takes a leading label off, however it is dressed', () => {
-    for (const label of ['Query:', 'query :', '**Query:** ', 'Question: ', '- Search query: ', 'Keywords:', '## Title: ']) {
+    for (const label of [
+      'Query:',
+      'query :',
+      '**Query:** ',
+      'Question: ',
+      '- Search query: ',
+      'Keywords:',
+      '## Title: ',
+    ]) {
       expect(cleanReply(`${label}what is lift`), label).to.equal('what is lift');
     }
   });
@@ -32,7 +40,8 @@ describe('cleanReply', () => {
   });
 
   it('leaves quotes that are no outer pair', () => {
-    for (const text of ['"lift" or "drag"', '"lift', 'the "ground effect"', '"']) expect(cleanReply(text)).to.equal(text);
+    for (const text of ['"lift" or "drag"', '"lift', 'the "ground effect"', '"'])
+      expect(cleanReply(text)).to.equal(text);
   });
 
   it('turns tabs to spaces', () => {
@@ -103,9 +112,15 @@ describe('readWrittenQueries', () => {
   });
 
   it('names line and field of what is missing, wrong or broken', async () => {
-    expect((await rejection(read('{"passage": "1", "type": "web"}'))).message).to.match(/:1 \(field "query"\): Expected a string/);
-    expect((await rejection(read('{"passage": "1", "type": 3, "query": "x"}'))).message).to.match(/:1 \(field "type"\)/);
-    expect((await rejection(read('{"passage": "1", "type": "", "query": "x"}'))).message).to.match(/:1 \(field "type"\)/);
+    expect((await rejection(read('{"passage": "1", "type": "web"}'))).message).to.match(
+      /:1 \(field "query"\): Expected a string/,
+    );
+    expect((await rejection(read('{"passage": "1", "type": 3, "query": "x"}'))).message).to.match(
+      /:1 \(field "type"\)/,
+    );
+    expect((await rejection(read('{"passage": "1", "type": "", "query": "x"}'))).message).to.match(
+      /:1 \(field "type"\)/,
+    );
     expect((await rejection(read('{"passage": "1"'))).message).to.match(/:1: Expected one JSON object/);
   });
 

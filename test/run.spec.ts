@@ -144,7 +144,9 @@ describe('Manifest', () => {
     await writeFile(file, '{"format": 1, ');
     const broken = await rejection(Manifest.open(file));
     expect(broken.code).to.equal('BAD_DATA');
-    expect(broken.message).to.match(/manifest\.json: Expected the manifest of a run but the parser says: .*remove the file/);
+    expect(broken.message).to.match(
+      /manifest\.json: Expected the manifest of a run but the parser says: .*remove the file/,
+    );
     await writeFile(file, '{"format": 9, "stages": {}}');
     expect((await rejection(Manifest.open(file))).message).to.contain('Expected the manifest of a run, of format 1');
   });

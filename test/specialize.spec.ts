@@ -5,8 +5,8 @@ import { Embedder } from '../lib/embedder.js';
 import { readTrecRun } from '../lib/formats/trec.js';
 import { readLists } from '../lib/lists/file.js';
 import type { EvaluationResult } from '../lib/specialize/evaluation-stage.js';
-import { specialize } from '../lib/specialize/specialize.js';
 import type { SpecializeOptions } from '../lib/specialize/options.js';
+import { specialize } from '../lib/specialize/specialize.js';
 import type { StageEvent } from '../lib/specialize/stage-runner.js';
 import { judge } from '../lib/specialize/verdict.js';
 import { randomTexts, realModel, temporaryDirectory, writeTinyModel } from './helpers.js';
@@ -191,16 +191,24 @@ describe('specialize', function () {
       expect(events, error.message).to.deep.equal([]);
       return error.message;
     };
-    expect(await refused({ learnRate: 1 })).to.equal('specialize has no option "learnRate"; did you mean "learningRate"?');
+    expect(await refused({ learnRate: 1 })).to.equal(
+      'specialize has no option "learnRate"; did you mean "learningRate"?',
+    );
     expect(await refused({ learningRate: -1 })).to.contain('for learningRate but received -1');
     expect(await refused({ retrievers: ['splade'] })).to.contain("one or more of 'dense' and 'bm25' for retrievers");
-    expect(await refused({ teacher: 'gpt' })).to.equal("Expected 'fused' or {scores: file} for teacher but received \"gpt\".");
+    expect(await refused({ teacher: 'gpt' })).to.equal(
+      'Expected \'fused\' or {scores: file} for teacher but received "gpt".',
+    );
     expect(await refused({ until: 'the end' })).to.contain('for until but received "the end"');
     expect(await refused({ measures: ['nDGC@10'] })).to.contain('nDGC@10');
     expect(await refused({ significance: 2 })).to.contain('for significance but received 2');
     expect(await refused({ excludeJudged: true })).to.contain('a test set where excludeJudged is true for data');
-    expect(await refused({ queries: 'no such file' })).to.contain('Expected a JSON Lines file of written queries at no such file');
-    expect(await refused({ teacher: { scores: 'no such file' } })).to.contain('Expected teacher scores at no such file');
+    expect(await refused({ queries: 'no such file' })).to.contain(
+      'Expected a JSON Lines file of written queries at no such file',
+    );
+    expect(await refused({ teacher: { scores: 'no such file' } })).to.contain(
+      'Expected teacher scores at no such file',
+    );
     expect(await refused({ data: 'no such directory' })).to.contain('no such directory');
     expect(await refused({ data: collection, split: 'train' })).to.contain('test');
     expect(await refused({ model: join(collection, 'nowhere') })).to.contain('nowhere');
@@ -220,7 +228,9 @@ describe('specialize', function () {
       /^No query is left to train on: 120 were dropped \(120 by stage candidates\)\. For example .*dropped\.jsonl has the reason of each/,
     );
     const exclude = Array.from({ length: PASSAGES }, (_, i) => `p${i}`);
-    expect((await rejection(run(options({ exclude })))).message).to.contain('120 by stage queries). For example p59:title: ');
+    expect((await rejection(run(options({ exclude })))).message).to.contain(
+      '120 by stage queries). For example p59:title: ',
+    );
   });
 
   it('stops when aborted, and goes on from there', async () => {
@@ -229,7 +239,10 @@ describe('specialize', function () {
     const stopping = { ...given, onStep: () => controller.abort(new Error('enough')) };
     expect((await rejection(run(stopping))).message).to.equal('enough');
     const { did } = await run({ ...given, signal: undefined });
-    expect(did.slice(0, 6).every((event) => event.endsWith(' reused')), did.join(', ')).to.equal(true);
+    expect(
+      did.slice(0, 6).every((event) => event.endsWith(' reused')),
+      did.join(', '),
+    ).to.equal(true);
     expect(did.at(-1)).to.equal('evaluation done');
   });
 });

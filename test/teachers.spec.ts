@@ -21,9 +21,16 @@ function vectors(prefix: string, count: number): Embeddings {
   for (let row = 0; row < count; row++) {
     const vector = Array.from({ length: DIMENSION }, (_, i) => random.float() - 0.5 + (i === 0 ? 1 : 0));
     const length = Math.hypot(...vector);
-    matrix.set(vector.map((value) => value / length), row * DIMENSION);
+    matrix.set(
+      vector.map((value) => value / length),
+      row * DIMENSION,
+    );
   }
-  return new Embeddings(Array.from({ length: count }, (_, i) => `${prefix}${i}`), matrix, DIMENSION);
+  return new Embeddings(
+    Array.from({ length: count }, (_, i) => `${prefix}${i}`),
+    matrix,
+    DIMENSION,
+  );
 }
 
 /** Population mean and deviation, number by number. */
@@ -73,7 +80,9 @@ describe('zScore', () => {
 describe('FusedTeacher', () => {
   const words = ['lift', 'drag', 'wing', 'flow', 'shock', 'plate', 'heat', 'cone'];
   const count = 40;
-  const texts = Array.from({ length: count }, () => Array.from({ length: 12 }, () => words[random.integer(8)]).join(' '));
+  const texts = Array.from({ length: count }, () =>
+    Array.from({ length: 12 }, () => words[random.integer(8)]).join(' '),
+  );
   const passages = vectors('p', count);
   const queries = vectors('q', 2);
   const corpus = loadCorpus(texts.map((text, i) => ({ id: `p${i}`, title: '', text })));
@@ -170,7 +179,9 @@ describe('FileTeacher', () => {
     const failure = async (...lines: string[]) => (await rejection(load('scores.jsonl', lines.join('\n')))).message;
     const good = '{"query": "1", "passage": "a", "score": 1}';
     expect(await failure(good, '{"query": "1", "passage": "b", "score": "high"}')).to.match(/:2 \(field "score"\)/);
-    expect(await failure(good, good)).to.match(/:2: Expected one score a pair but query "1" and passage "a" had one before\.$/);
+    expect(await failure(good, good)).to.match(
+      /:2: Expected one score a pair but query "1" and passage "a" had one before\.$/,
+    );
     expect(await failure('')).to.contain('but found none');
   });
 });

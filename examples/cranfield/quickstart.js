@@ -11,7 +11,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const model = process.env.LISTWISE_MODEL ?? smallModelDirectory();
 const output = process.argv[2] ?? fileURLToPath(new URL('../../runs/cranfield', import.meta.url));
 
-// Ctrl-C stops within a second; the same command then goes on with the stage it was in.
+// Ctrl-C stops; the same command then goes on with the stage it was in.
 const controller = new AbortController();
 process.once('SIGINT', () => controller.abort(new Error('Stopped. The same command goes on from here.')));
 
@@ -56,7 +56,7 @@ const result = await specialize({
   data: here,
   output,
   measures: ['nDCG@10', 'R@100'],
-  // Sized for two cores and a minute or two; README.md says how they were chosen and what a real run would use.
+  // Sized for two cores and a minute or two of training; README.md says what a real run would use.
   passageMaxLength: 128,
   batching: 'clustered',
   batchSize: 64,

@@ -13,6 +13,9 @@ describe('settleOptions', () => {
         minimumRateShare: 0.1,
         weightDecay: 0.01,
         clip: 1,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
         patience: 2,
       },
       ...{

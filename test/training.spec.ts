@@ -238,11 +238,11 @@ describe('trainListwise', () => {
   it('does not hold up the event loop, with real weights', async () => {
     const options = { ...quick, model: realModel, lists: train.slice(0, 10), dev: dev.slice(0, 2), output: output() };
     const { pause, work } = await longestPause((restart) => {
-      // Loading is over when the base model has been evaluated.
-      let isLoading = true;
-      const onProgress = ({ stage, done, total }: { stage: string; done: number; total: number }) => {
-        if (isLoading && stage === 'evaluation' && done === total) restart();
-        isLoading &&= stage !== 'evaluation' || done < total;
+      // The model is loaded when the first progress is reported.
+      let isLoaded = false;
+      const onProgress = () => {
+        if (!isLoaded) restart();
+        isLoaded = true;
       };
       return trainListwise({ ...options, maxSteps: 3, onProgress });
     });

@@ -24,6 +24,9 @@ export const trainingOptions: readonly OptionSpec[] = [
     help: 'steps of warm-up (default: half an epoch, at least 10)',
   },
   { name: 'minimumRateShare', kind: 'number', value: 'share', help: 'of the highest rate, at the end (default: 0.1)' },
+  { name: 'beta1', kind: 'number', value: 'number', help: "AdamW's decay of the first moment (default: 0.9)" },
+  { name: 'beta2', kind: 'number', value: 'number', help: 'of the second (default: 0.999)' },
+  { name: 'epsilon', kind: 'number', value: 'number', help: "of AdamW's denominator (default: 1e-8)" },
   { name: 'weightDecay', kind: 'number', value: 'number', help: 'of AdamW, on all parameters (default: 0.01)' },
   { name: 'clip', kind: 'number', value: 'length', help: 'longest gradient; 0 for no limit (default: 1)' },
   {

@@ -51,9 +51,8 @@ export class TrainingLoop {
   constructor(parts: LoopParts) {
     this.#parts = parts;
     this.#keepBytes = parts.options.keepBytes ?? bytesToKeep(parts.model.encoder.device);
-    const { weightDecay, clip } = parts.options;
-    const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, clip };
-    this.#trainer = new WatchedTrainer(parts.model.encoder, optimizer);
+    const { beta1, beta2, epsilon, weightDecay, clip } = parts.options;
+    this.#trainer = new WatchedTrainer(parts.model.encoder, { beta1, beta2, epsilon, weightDecay, clip });
   }
 
   /**

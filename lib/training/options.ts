@@ -57,6 +57,10 @@ export interface TrainingNumbers {
   minimumRateShare: number;
   /** Default 0.01, on all parameters. */
   weightDecay: number;
+  /** AdamW's decay of the moments and the small number of its denominator. Defaults 0.9, 0.999 and 1e-8. */
+  beta1: number;
+  beta2: number;
+  epsilon: number;
   /** Longest gradient; longer ones are scaled to it. 0 leaves them. Default 1. */
   clip: number;
   /** Evaluations on dev without improvement after which to stop. Default 2. */
@@ -85,6 +89,9 @@ const DEFAULTS = {
   learningRate: 2e-4,
   minimumRateShare: 0.1,
   weightDecay: 0.01,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
   clip: 1,
   patience: 2,
   seed: 1,
@@ -106,6 +113,7 @@ const COUNT_OR_NONE: NumberCheck = ['a whole number of at least 0', (value) => N
 const POSITIVE: NumberCheck = ['a number above 0', (value) => value > 0 && value < Number.POSITIVE_INFINITY];
 const NOT_NEGATIVE: NumberCheck = ['a number of at least 0', (value) => value >= 0 && value < Number.POSITIVE_INFINITY];
 const SHARE: NumberCheck = ['a number from 0 to 1', (value) => value >= 0 && value <= 1];
+const DECAY: NumberCheck = ['a number of at least 0 and below 1', (value) => value >= 0 && value < 1];
 
 const NUMBERS: Record<string, NumberCheck> = {
   epochs: COUNT,
@@ -114,6 +122,9 @@ const NUMBERS: Record<string, NumberCheck> = {
   learningRate: POSITIVE,
   minimumRateShare: SHARE,
   weightDecay: NOT_NEGATIVE,
+  beta1: DECAY,
+  beta2: DECAY,
+  epsilon: POSITIVE,
   clip: NOT_NEGATIVE,
   queryMaxLength: COUNT,
   passageMaxLength: COUNT,

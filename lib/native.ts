@@ -34,7 +34,7 @@ export interface Architecture {
 
 /**
  * Where each parameter lies in the weights file. `{layer}` stands for the layer's number. The keys are the parameters
- * of csrc/core/encoder.cc.
+ * of csrc/core/nn/parameters.cc.
  */
 export type WeightNames = Record<string, string>;
 
@@ -163,8 +163,6 @@ export interface NativeJob<T> {
 
 export interface NativeEncoder {
   readonly dimension: number;
-  readonly parameterCount: number;
-  readonly maxPositions: number;
   readonly device: string;
   readonly precision: 'fp32' | 'bf16';
   /** Texts × dimension embeddings, in the order of the texts. */
@@ -200,9 +198,8 @@ export interface NativeAddon {
   createTrainer(encoder: NativeEncoder, optimizer: OptimizerOptions): NativeTrainer;
   losses(args: LossArgs): NativeJob<LossGradients>;
   search(args: SearchArgs): NativeJob<TopK>;
-  /** `kernels` is the instruction set of the fused CPU kernels. */
+  /** `kernels` is the instruction set of the fused CPU kernels; the variable LISTWISE_KERNELS asks for another one. */
   environment(): { torch: string; cuda: boolean; threads: number; kernels: string };
-  setThreads(threads: number): void;
   /** Cancels every job of this thread. */
   cancelAll(): void;
 }

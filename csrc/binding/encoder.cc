@@ -14,8 +14,6 @@ Napi::Function Encoder::define(Napi::Env env) {
        InstanceMethod<&Encoder::parameter>("parameter"),
        InstanceMethod<&Encoder::dispose>("dispose"),
        InstanceAccessor<&Encoder::dimension>("dimension"),
-       InstanceAccessor<&Encoder::parameterCount>("parameterCount"),
-       InstanceAccessor<&Encoder::maxPositions>("maxPositions"),
        InstanceAccessor<&Encoder::device>("device"),
        InstanceAccessor<&Encoder::precision>("precision")});
 }
@@ -36,8 +34,8 @@ Napi::Value loadEncoder(const Napi::CallbackInfo& info) {
     args.done();
     return Job<CoreEncoder, Holds>::start(
         info.Env(), {},
-        [spec = std::move(spec)](const core::CancelToken&) {
-          return CoreEncoder(core::Encoder::load(spec));
+        [spec = std::move(spec)](const core::CancelToken& cancel) {
+          return CoreEncoder(core::Encoder::load(spec, cancel));
         },
         [](Napi::Env env, CoreEncoder& encoder) -> Napi::Value {
           return env.GetInstanceData<State>()->encoder.New(
@@ -112,19 +110,6 @@ Napi::Value Encoder::parameter(const Napi::CallbackInfo& info) {
 Napi::Value Encoder::dimension(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     return Napi::Number::New(info.Env(), static_cast<double>(core()->dimension()));
-  });
-}
-
-Napi::Value Encoder::parameterCount(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    return Napi::Number::New(info.Env(), static_cast<double>(core()->parameterCount()));
-  });
-}
-
-Napi::Value Encoder::maxPositions(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    return Napi::Number::New(info.Env(),
-                             static_cast<double>(core()->spec().architecture.maxPositions));
   });
 }
 

@@ -24,8 +24,6 @@ class Encoder : public Napi::ObjectWrap<Encoder> {
   Napi::Value parameterNames(const Napi::CallbackInfo& info);
   Napi::Value parameter(const Napi::CallbackInfo& info);
   Napi::Value dimension(const Napi::CallbackInfo& info);
-  Napi::Value parameterCount(const Napi::CallbackInfo& info);
-  Napi::Value maxPositions(const Napi::CallbackInfo& info);
   Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value precision(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);

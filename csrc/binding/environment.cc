@@ -17,13 +17,4 @@ Napi::Value environment(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value setThreads(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    if (!info[0].IsNumber())
-      throw core::invalidArgument("Expected a whole number above 0 for threads.");
-    core::setThreads(info[0].As<Napi::Number>().Int32Value());
-    return info.Env().Undefined();
-  });
-}
-
 }  // namespace listwise::binding

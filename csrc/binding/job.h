@@ -33,6 +33,8 @@ inline Napi::Value errorToJs(Napi::Env env, const std::exception_ptr& exception)
   } catch (const core::Error& error) {
     code = error.code();
     message = error.what();
+    // libtorch appends a backtrace.
+    message = message.substr(0, message.find("\nException raised from"));
   } catch (const std::bad_alloc&) {
     code = "OUT_OF_MEMORY";
     message = "Out of memory; use a smaller tokenBudget.";
@@ -126,7 +128,7 @@ class Job : public Napi::AsyncWorker {
       if (exception_) {
         deferred_.Reject(errorToJs(Env(), exception_));
       } else {
-        deferred_.Resolve(finish_(Env(), *result_));
+        settle();
       }
     } catch (const Napi::Error&) {
       // The environment is being torn down: there is nobody left to tell.
@@ -134,6 +136,17 @@ class Job : public Napi::AsyncWorker {
   }
 
  private:
+  // A result that can't be handed over (no memory for the array, say) is an error like any other.
+  void settle() {
+    try {
+      deferred_.Resolve(finish_(Env(), *result_));
+    } catch (const Napi::Error& error) {
+      deferred_.Reject(error.Value());
+    } catch (...) {
+      deferred_.Reject(errorToJs(Env(), std::current_exception()));
+    }
+  }
+
   Job(Napi::Env env, Holds holds, Work work, Finish finish)
       : Napi::AsyncWorker(env),
         deferred_(Napi::Promise::Deferred::New(env)),

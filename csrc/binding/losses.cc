@@ -16,8 +16,8 @@ Napi::Value losses(const Napi::CallbackInfo& info) {
     args.done();
     return Job<core::LossGradients, Holds>::start(
         info.Env(), Holds{args.takePins(), {}},
-        [=](const core::CancelToken&) {
-          return core::losses(queries, passages, dimension, lists, options);
+        [=](const core::CancelToken& cancel) {
+          return core::losses(queries, passages, dimension, lists, options, cancel);
         },
         [](Napi::Env env, core::LossGradients& result) -> Napi::Value {
           auto out = Napi::Object::New(env);

@@ -6,6 +6,5 @@ namespace listwise::binding {
 Napi::Value losses(const Napi::CallbackInfo& info);
 Napi::Value search(const Napi::CallbackInfo& info);
 Napi::Value environment(const Napi::CallbackInfo& info);
-Napi::Value setThreads(const Napi::CallbackInfo& info);
 
 }  // namespace listwise::binding

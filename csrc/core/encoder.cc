@@ -54,7 +54,7 @@ void checkSpec(const EncoderSpec& spec) {
 Encoder::Encoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Encoder::~Encoder() = default;
 
-std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec) {
+std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
   checkSpec(spec);
   auto impl = std::make_unique<Impl>(spec);
@@ -64,6 +64,7 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec) {
     files.push_back(impl->files.back().get());
   }
   impl->parameters.load(files);
+  cancel.throwIfCancelled();
   return std::unique_ptr<Encoder>(new Encoder(std::move(impl)));
 }
 
@@ -128,20 +129,19 @@ void Encoder::save(const std::string& file) const {
                             ", which the weights were read from.");
     }
     metadata.insert(source->metadata().begin(), source->metadata().end());
-    for (const auto& [name, info] : source->tensors()) tensors[name] = {info, source->data(info)};
+    for (const auto& [name, info] : source->tensors())
+      tensors[name] = {info, source->data(info), info.end - info.begin};
   }
   for (const auto& tensor : impl_->parameters.fileTensors()) {
     tensors[tensor.name] = {{"F32", tensor.shape},
-                            reinterpret_cast<const std::byte*>(numbers + tensor.offset)};
+                            reinterpret_cast<const std::byte*>(numbers + tensor.offset),
+                            static_cast<uint64_t>(tensor.elements) * sizeof(float)};
   }
   writeSafetensors(file, std::move(tensors), metadata);
 }
 
 int64_t Encoder::dimension() const {
   return impl_->spec.architecture.hiddenSize;
-}
-int64_t Encoder::parameterCount() const {
-  return impl_->parameters.count();
 }
 const EncoderSpec& Encoder::spec() const {
   return impl_->spec;

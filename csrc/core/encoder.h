@@ -21,7 +21,7 @@ class Encoder {
  public:
   // Throws BAD_MODEL where the files lack a weight or one has another shape than the architecture
   // says.
-  static std::unique_ptr<Encoder> load(const EncoderSpec& spec);
+  static std::unique_ptr<Encoder> load(const EncoderSpec& spec, const CancelToken& cancel);
   ~Encoder();
 
   // [texts, dimension], in the order of the texts.
@@ -33,7 +33,6 @@ class Encoder {
   void save(const std::string& file) const;
 
   int64_t dimension() const;
-  int64_t parameterCount() const;
   const EncoderSpec& spec() const;
   std::vector<std::string> parameterNames() const;
   std::vector<float> parameter(const std::string& name) const;

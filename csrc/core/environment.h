@@ -11,6 +11,5 @@ struct Environment {
 };
 
 Environment environment();
-void setThreads(int threads);
 
 }  // namespace listwise::core

@@ -12,15 +12,23 @@ struct LossTensors {
   at::Tensor gradPassages;  // [U, d]
 };
 
-// The listwise and the contrastive loss of a batch (spec: Tamber et al., arXiv:2505.19274) in
-// closed form.
+// The listwise and the contrastive loss of a batch (Tamber et al., arXiv:2505.19274) in closed
+// form.
 //
 // With s_iu = q_i . p_u, r_u the number of slots that passage u fills, and X_i the passages masked
-// for query i:
+// for query i,
+//
 //   R = 1/N sum_ij T_ij (log T_ij - log S_ij)
-//   C = 1/N sum_i (L_i - s_i1 / tau),  L_i = log(e^{s_i1 / tau} + sum over u not in X_i of r_u
-//   e^{s_iu / tau}) dR/ds_ij = (S_ij - T_ij) / (N tau_s) dC/ds_iu = r_u e^{s_iu / tau - L_i} / (N
-//   tau), and less 1 / (N tau) for the positive's own slot.
+//
+//   C = 1/N sum_i (L_i - s_i1 / tau)
+//
+//   L_i = log(e^{s_i1 / tau} + sum over u not in X_i of r_u e^{s_iu / tau})
+//
+//   dR/ds_ij = (S_ij - T_ij) / (N tau_s)
+//
+//   dC/ds_iu = r_u e^{s_iu / tau - L_i} / (N tau), and less 1 / (N tau) for the positive's own
+//   slot.
+//
 // Scores are computed twice over blocks of passages, once for L and S and once for the gradient, so
 // that memory is O((N + U) d) and never N x U. Arithmetic is double throughout; embeddings may be
 // fp32.

@@ -50,22 +50,25 @@ void checkLists(const Lists& lists, int64_t queries, int64_t passages) {
                           std::to_string(lists.rows.size()) + ", but received " +
                           std::to_string(lists.teacher.size()) + ".");
   }
+  const auto place = [&](size_t slot) {
+    return " for query " + std::to_string(slot / lists.length) + ", candidate " +
+           std::to_string(slot % lists.length) + " of the batch";
+  };
   for (size_t i = 0; i < lists.rows.size(); ++i) {
-    const std::string place = " for query " + std::to_string(i / lists.length) + ", candidate " +
-                              std::to_string(i % lists.length) + " of the batch";
     if (lists.rows[i] < 0 || lists.rows[i] >= passages) {
-      throw invalidArgument("Expected a row in [0, " + std::to_string(passages) + ")" + place +
+      throw invalidArgument("Expected a row in [0, " + std::to_string(passages) + ")" + place(i) +
                             " but received " + std::to_string(lists.rows[i]) + ".");
     }
     if (!std::isfinite(lists.teacher[i])) {
-      throw invalidArgument("Expected a finite teacher score" + place + " but received " +
+      throw invalidArgument("Expected a finite teacher score" + place(i) + " but received " +
                             std::to_string(lists.teacher[i]) + ".");
     }
   }
 }
 
 LossGradients losses(std::span<const double> queries, std::span<const double> passages,
-                     int64_t dimension, const Lists& lists, const LossOptions& options) {
+                     int64_t dimension, const Lists& lists, const LossOptions& options,
+                     const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
   checkLossOptions(options);
   if (dimension < 1 || queries.size() % dimension != 0 || passages.size() % dimension != 0 ||
@@ -82,7 +85,7 @@ LossGradients losses(std::span<const double> queries, std::span<const double> pa
   };
   const auto q = matrix(queries), p = matrix(passages);
   checkLists(lists, q.size(0), p.size(0));
-  const auto result = computeLosses(q, p, lists, options, true, {});
+  const auto result = computeLosses(q, p, lists, options, true, cancel);
   const auto values = [](const at::Tensor& t) {
     const auto flat = t.contiguous();
     return std::vector<double>(flat.const_data_ptr<double>(),

@@ -3,6 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "job_control.h"
+
 namespace listwise::core {
 
 struct LossOptions {
@@ -42,6 +44,7 @@ void checkLossOptions(const LossOptions& options);
 // The losses and their gradients from embeddings, all in double precision: queries N x dimension,
 // passages U x dimension, each passage once however many lists it stands in.
 LossGradients losses(std::span<const double> queries, std::span<const double> passages,
-                     int64_t dimension, const Lists& lists, const LossOptions& options);
+                     int64_t dimension, const Lists& lists, const LossOptions& options,
+                     const CancelToken& cancel);
 
 }  // namespace listwise::core

@@ -43,7 +43,8 @@ void Optimizer::save(const std::string& file) const {
   const auto first = first_.cpu(), second = second_.cpu();
   const auto bytes = [](const at::Tensor& t) {
     return TensorBytes{{"F32", {t.numel()}},
-                       reinterpret_cast<const std::byte*>(t.const_data_ptr<float>())};
+                       reinterpret_cast<const std::byte*>(t.const_data_ptr<float>()),
+                       static_cast<uint64_t>(t.numel()) * sizeof(float)};
   };
   writeSafetensors(file, {{"first_moment", bytes(first)}, {"second_moment", bytes(second)}},
                    {{"steps", std::to_string(steps_)}});
@@ -52,25 +53,29 @@ void Optimizer::save(const std::string& file) const {
 void Optimizer::load(const std::string& file, const at::Tensor& weights) {
   makeMoments(weights);
   const SafetensorsFile source(file);
-  const auto read = [&](const char* name, at::Tensor& into) {
+  const auto find = [&](const char* name) -> const TensorInfo& {
     const auto found = source.tensors().find(name);
     if (found == source.tensors().end() || found->second.dtype != "F32" ||
-        found->second.shape != std::vector<int64_t>{into.numel()}) {
+        found->second.shape != std::vector<int64_t>{weights.numel()}) {
       throw Error("BAD_MODEL", file + ": expected a tensor " + name + " of " +
-                                   std::to_string(into.numel()) +
+                                   std::to_string(weights.numel()) +
                                    " F32 numbers; the state is of another model.");
     }
-    into.copy_(at::from_blob(const_cast<std::byte*>(source.data(found->second)), into.sizes(),
-                             at::kFloat));
+    return found->second;
   };
+  const auto& first = find("first_moment");
+  const auto& second = find("second_moment");
   const auto steps = source.metadata().find("steps");
   if (steps == source.metadata().end() ||
       steps->second.find_first_not_of("0123456789") != std::string::npos || steps->second.empty() ||
       steps->second.size() > 15) {
     throw Error("BAD_MODEL", file + ": expected a step count in the metadata.");
   }
-  read("first_moment", first_);
-  read("second_moment", second_);
+  const auto read = [&](const TensorInfo& info, at::Tensor& into) {
+    into.copy_(at::from_blob(const_cast<std::byte*>(source.data(info)), into.sizes(), at::kFloat));
+  };
+  read(first, first_);
+  read(second, second_);
   steps_ = std::stoll(steps->second);
   count_.fill_(static_cast<double>(steps_));
 }

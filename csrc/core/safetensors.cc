@@ -71,12 +71,6 @@ void writeAll(int fd, const std::byte* data, uint64_t size, const std::string& p
 
 }  // namespace
 
-int64_t TensorInfo::elements() const {
-  int64_t product = 1;
-  for (const int64_t extent : shape) product *= extent;
-  return product;
-}
-
 uint64_t elementSize(const std::string& dtype) {
   if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
   if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
@@ -137,7 +131,7 @@ void writeSafetensors(const std::string& path, std::map<std::string, TensorBytes
   uint64_t at = 0;
   for (auto& [name, tensor] : tensors) {
     tensor.info.begin = at;
-    at += static_cast<uint64_t>(tensor.info.elements()) * elementSize(tensor.info.dtype);
+    at += tensor.size;
     tensor.info.end = at;
     header.tensors[name] = tensor.info;
   }

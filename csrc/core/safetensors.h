@@ -13,8 +13,6 @@ struct TensorInfo {
   std::vector<int64_t> shape;
   uint64_t begin = 0;  // bytes, counted from the end of the header
   uint64_t end = 0;
-
-  int64_t elements() const;
 };
 
 // A safetensors file mapped into memory, read only. Throws BAD_MODEL naming the file where the
@@ -44,6 +42,7 @@ class SafetensorsFile {
 struct TensorBytes {
   TensorInfo info;  // begin and end are set by the writer
   const std::byte* data = nullptr;
+  uint64_t size = 0;  // in bytes
 };
 
 // Writes a safetensors file, tensors in the order of their names, synced to disk. The caller

@@ -1,6 +1,6 @@
 #pragma once
 #include <cmath>
-#include <vector>
+#include <cstdlib>
 
 #include "kernels.h"
 #include "product.h"
@@ -14,11 +14,24 @@ static inline int64_t padded(int64_t n) {
   return (n + lanes - 1) / lanes * lanes;
 }
 
-// Working memory of one thread, kept between calls.
+// Working memory of one thread, kept between calls. No std::vector: a library template that is
+// compiled here with AVX-512 could be the copy that the linker keeps for all.
+struct Scratch {
+  float* data = nullptr;
+  int64_t size = 0;
+  ~Scratch() { std::free(data); }
+};
+
 static inline float* scratch(int64_t numbers) {
-  thread_local std::vector<float> memory;
-  if (static_cast<int64_t>(memory.size()) < numbers) memory.resize(static_cast<size_t>(numbers));
-  return memory.data();
+  thread_local Scratch memory;
+  if (memory.size < numbers) {
+    std::free(memory.data);
+    memory.size = 0;
+    memory.data = static_cast<float*>(std::malloc(static_cast<size_t>(numbers) * sizeof(float)));
+    if (memory.data == nullptr) std::abort();
+    memory.size = numbers;
+  }
+  return memory.data;
 }
 
 // One head's columns of the rows of one text.

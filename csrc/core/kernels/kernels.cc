@@ -1,5 +1,8 @@
 #include "kernels.h"
 
+#include <cstdlib>
+#include <cstring>
+
 namespace listwise::core::kernels {
 
 namespace baseline {
@@ -14,19 +17,33 @@ namespace avx512 {
 extern const Table table;
 }
 
-static const Table& pick() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
-    return avx512::table;
+static bool canRun(const Table& set) {
+  if (&set == &avx512::table) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::table;
-  return baseline::table;
+  return &set != &avx2::table || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 }
+
+static const Table* const sets[] = {&avx512::table, &avx2::table, &baseline::table};
 #else
+static bool canRun(const Table&) {
+  return true;
+}
+
+static const Table* const sets[] = {&baseline::table};
+#endif
+
 static const Table& pick() {
+  const char* wanted = std::getenv("LISTWISE_KERNELS");
+  for (const Table* set : sets) {
+    if (canRun(*set) && wanted != nullptr && std::strcmp(set->name, wanted) == 0) return *set;
+  }
+  for (const Table* set : sets) {
+    if (canRun(*set)) return *set;
+  }
   return baseline::table;
 }
-#endif
 
 const Table& table() {
   static const Table& picked = pick();

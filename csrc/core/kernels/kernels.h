@@ -70,11 +70,12 @@ struct Table {
   // Rows [first, last).
   void (*addNorm)(const NormForward&, int64_t columns, int64_t first, int64_t last);
   void (*normBackward)(const NormBackward&, int64_t columns, int64_t first, int64_t last);
-  // Appends to `found` the places in scores[0, n) that are above the bar; returns how many.
+  // Writes the places in scores[0, n) that are above the bar to `found`; returns how many.
   int64_t (*above)(const float* scores, int64_t n, float bar, int32_t* found);
 };
 
-// The fastest set this processor can run.
+// The fastest set this processor can run, or the one that the variable LISTWISE_KERNELS names, if
+// it can run it.
 const Table& table();
 
 }  // namespace listwise::core::kernels

@@ -92,7 +92,6 @@ void Parameters::place(const std::string& key, int64_t layer,
   for (const auto& source : sources) {
     fileTensors_.push_back({nameInFile(source, layer), part, size_, product(part)});
     size_ += product(part);
-    count_ += product(part);
   }
 }
 

@@ -38,7 +38,6 @@ class Parameters {
 
   at::Tensor& master() { return master_; }
   const at::Tensor& master() const { return master_; }
-  int64_t count() const { return count_; }
   const std::vector<FileTensor>& fileTensors() const { return fileTensors_; }
   // Throws INVALID_ARGUMENT for a name that is no parameter.
   const FileTensor& fileTensor(const std::string& name) const;
@@ -55,8 +54,7 @@ class Parameters {
 
   const Architecture architecture_;
   const std::map<std::string, std::string> weightNames_;
-  int64_t count_ = 0;  // numbers in use
-  int64_t size_ = 0;   // with the gaps that align parameters
+  int64_t size_ = 0;  // numbers, with the gaps that align parameters
   std::map<std::pair<std::string, int64_t>, Place> places_;
   std::vector<FileTensor> fileTensors_;
   at::Tensor master_;

@@ -38,7 +38,7 @@ export async function compute(spec: EncoderSpec) {
       keepBytes: 2 ** 30,
       learningRate: 0,
       loss: {
-        ...{ studentTemperature: 0.05, teacherTemperature: 0.3, contrastiveTemperature: 0.1 },
+        ...{ studentTemperature: 0.5, teacherTemperature: 0.3, contrastiveTemperature: 0.5 },
         ...{ contrastiveWeight: 0.5, listwiseWeight: 1, maskThreshold: 0.6 },
       },
     }),

@@ -28,8 +28,9 @@ describe('fused and portable kernels', () => {
     it(`give nearly the same in bf16 with ${activation}`, async () => {
       const expected = await compute(await tinySpec(activation, REFERENCE));
       const bf16 = await compute(await tinySpec(activation, { precision: 'bf16' }));
-      // Eight bits of mantissa through two layers; relu's kink lets some numbers change sides.
-      expectSame(bf16, expected, 0.2);
+      // Eight bits of mantissa through two layers; at sharp temperatures the loss would magnify them.
+      // A hundredth of relu's inputs change sides of its kink, which alone moves the gradient by a tenth.
+      expectSame(bf16, expected, activation === 'relu' ? 0.2 : 0.1);
       expect(norm(bf16.embeddings.map((value, i) => value - expected.embeddings[i]!)), 'a difference').to.be.above(
         1e-4,
       );

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
@@ -48,7 +48,7 @@ describe('Embedder.save', () => {
     }
   });
 
-  it('leaves out files of other weights and the card of the base', async () => {
+  it('leaves out files of other weights, the card of the base, and what is no part of a model', async () => {
     const source = writeTinyModel();
     mkdirSync(join(source, 'onnx'));
     for (const name of ['pytorch_model.bin', 'onnx/model.onnx', 'README.md', 'notes.txt'])
@@ -56,10 +56,10 @@ describe('Embedder.save', () => {
     await using embedder = await Embedder.load(source);
     const saved = join(temporaryDirectory(), 'saved');
     await embedder.save(saved);
-    expect(readdirSync(saved))
-      .to.include('notes.txt')
-      .and.not.include.members(['pytorch_model.bin'])
-      .and.not.include('onnx');
+    expect(readdirSync(saved)).to.have.members([
+      ...['1_Pooling', 'README.md', 'config.json', 'config_sentence_transformers.json', 'model.safetensors'],
+      ...['modules.json', 'tokenizer.json', 'tokenizer_config.json'],
+    ]);
     expect(readFileSync(join(saved, 'README.md'), 'utf8')).to.include('Saved by listwise');
   });
 
@@ -70,20 +70,86 @@ describe('Embedder.save', () => {
     expect(JSON.parse(readFileSync(join(saved, 'config.json'), 'utf8')).torch_dtype).to.equal('float32');
   });
 
-  it('replaces an earlier model, but nothing else', async () => {
+  it('replaces an earlier model', async () => {
     await using embedder = await Embedder.load(writeTinyModel(undefined, { seed: 2 }));
     const earlier = writeTinyModel(undefined, { seed: 3 });
     await embedder.save(earlier);
+    // As a save that was killed leaves it.
+    writeFileSync(join(earlier, 'model.safetensors.123.tmp'), 'half');
+    await embedder.save(earlier);
     await using again = await Embedder.load(earlier);
     expect(await again.encode(texts)).to.deep.equal(await embedder.encode(texts));
-    const home = temporaryDirectory();
-    writeJson(join(home, 'thesis.json'), {});
-    const { message } = await rejection(embedder.save(home));
-    expect(message).to.match(
-      /^Expected a new or empty directory, or one that holds a model to replace, for directory but received/,
-    );
-    expect(message).to.match(/; it holds thesis\.json\.$/);
-    expect(existsSync(join(home, 'thesis.json'))).to.equal(true);
+    expect(existsSync(join(earlier, 'model.safetensors.123.tmp'))).to.equal(false);
+  });
+
+  const strangers: [string, (directory: string) => void, string][] = [
+    ['other files', (directory) => writeJson(join(directory, 'thesis.json'), {}), 'it holds thesis.json, which'],
+    [
+      'a config.json and another file',
+      (directory) => {
+        writeJson(join(directory, 'config.json'), {});
+        writeFileSync(join(directory, 'thesis.txt'), 'years of work');
+      },
+      'it holds thesis.txt, which would be lost.',
+    ],
+    [
+      'a config.json that is not a saved model',
+      (directory) => writeJson(join(directory, 'config.json'), {}),
+      'it holds files but no modules.json.',
+    ],
+    [
+      'a model and other files, deep down',
+      (directory) => {
+        writeTinyModel(directory);
+        for (const folder of ['data', '1_Pooling/notes']) mkdirSync(join(directory, folder), { recursive: true });
+        for (const name of ['a.txt', '1_Pooling/b.txt', 'pytorch_model.bin']) writeFileSync(join(directory, name), '');
+      },
+      ' and 2 more, which would be lost.',
+    ],
+  ];
+  for (const [what, fill, problem] of strangers) {
+    it(`does not touch a directory that holds ${what}`, async () => {
+      await using embedder = await Embedder.load(writeTinyModel());
+      const home = temporaryDirectory();
+      fill(home);
+      const before = readdirSync(home, { recursive: true });
+      const { message } = await rejection(embedder.save(home));
+      expect(message).to.include(
+        `Expected a new or empty directory, or one that holds a saved model and nothing else, for directory but received`,
+      );
+      expect(message).to.include(problem);
+      expect(readdirSync(home, { recursive: true })).to.deep.equal(before);
+    });
+  }
+
+  it('refuses a place inside of the directory that it was loaded from, by whatever path', async () => {
+    const source = writeTinyModel();
+    await using embedder = await Embedder.load(source);
+    const link = join(temporaryDirectory(), 'link');
+    symlinkSync(source, link);
+    for (const place of [join(source, 'model'), join(link, 'a', 'b')]) {
+      const { message } = await rejection(embedder.save(place));
+      const shown = place.length > 80 ? `${place.slice(0, 77)}...` : place;
+      expect(message).to.equal(
+        `Expected a directory outside of the base model's (${source}) for directory but received "${shown}".`,
+      );
+    }
+    expect(readdirSync(source)).to.not.include('model');
+  });
+
+  it('keeps modules whose folders have names of their own, and can replace what it made of them', async () => {
+    const source = writeTinyModel();
+    mkdirSync(join(source, 'parts'));
+    renameSync(join(source, '1_Pooling'), join(source, 'parts', 'pooling'));
+    const modules = JSON.parse(readFileSync(join(source, 'modules.json'), 'utf8'));
+    modules[1].path = 'parts/pooling';
+    writeJson(join(source, 'modules.json'), modules);
+    await using embedder = await Embedder.load(source);
+    const saved = join(temporaryDirectory(), 'saved');
+    await embedder.save(saved);
+    await embedder.save(saved);
+    await using again = await Embedder.load(saved);
+    expect(await again.encode(texts)).to.deep.equal(await embedder.encode(texts));
   });
 
   it('can replace the directory that it was loaded from', async () => {

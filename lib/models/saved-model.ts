@@ -1,9 +1,9 @@
 import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { InvalidArgumentError, ModelError } from '../errors.js';
 import { runJob } from '../native.js';
 import { readConfig, readConfigObject } from './config-file.js';
 import type { EmbeddingModel } from './model.js';
+import { checkSaveTarget, isConfiguration, type ModuleFolders, moduleFolders } from './save-target.js';
 
 export interface SaveOptions {
   /** What the card (README.md) says about the weights, in Markdown. */
@@ -11,23 +11,21 @@ export interface SaveOptions {
   signal?: AbortSignal;
 }
 
-/** Files of a base directory that do not belong to a model with other weights, or are made anew. */
-const LEFT_OUT =
-  /^(README\.md|LICENSE.*|\.git.*|\.cache|\.locks|.*\.(safetensors|safetensors\.index\.json|bin|bin\.index\.json|pt|pth|ckpt|h5|msgpack|ot|onnx|onnx_data|gguf|ggml|tflite|mlmodel|mlpackage|pickle|pkl|npz)|onnx|openvino|coreml)$/i;
-
 /**
- * Saves a model in sentence-transformers' layout: the base directory's files with this model's weights, pooling,
- * prompts and a Normalize module where embeddings have unit length. The directory is whole or as it was before.
+ * Saves a model in sentence-transformers' layout: the base directory's configuration and tokeniser with this model's
+ * weights, pooling, prompts and a Normalize module where embeddings have unit length. The directory is whole or as it
+ * was before.
  * @param target a new or empty directory, or an earlier model, which is replaced
- * @throws InvalidArgumentError if `target` holds something else
+ * @throws InvalidArgumentError if `target` holds anything else or lies inside the base directory
  */
 export async function saveModel(model: EmbeddingModel, target: string, options: SaveOptions): Promise<void> {
   const place = resolve(target);
-  await refuseForeign(place);
+  await checkSaveTarget(place, model.directory.directory);
   const beside = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
   await rm(beside, { recursive: true, force: true });
   try {
-    await copyBase(model.directory.directory, beside);
+    const base = model.directory.directory;
+    await copyBase(base, beside, await moduleFolders(base));
     await writeModules(model, beside);
     await writePrompts(model, beside);
     await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
@@ -57,28 +55,17 @@ async function writeWeights(model: EmbeddingModel, directory: string, signal?: A
   }
 }
 
-async function refuseForeign(target: string): Promise<void> {
-  const names = await readdir(target).catch((error: NodeJS.ErrnoException): string[] => {
-    if (error.code === 'ENOENT') return [];
-    throw new ModelError(`A model cannot be saved in ${target}: ${error.message}.`, { cause: error });
-  });
-  if (names.length === 0 || names.includes('modules.json') || names.includes('config.json')) return;
-  throw new InvalidArgumentError(
-    'directory',
-    'a new or empty directory, or one that holds a model to replace,',
-    target,
-    `it holds ${names.slice(0, 3).join(', ')}`,
-  );
-}
-
-async function copyBase(from: string, to: string): Promise<void> {
+/** Copies what any weights need: configuration and tokeniser, and those of the modules in folders of their own. */
+async function copyBase(from: string, to: string, isModule: ModuleFolders, prefix = ''): Promise<void> {
   await mkdir(to, { recursive: true });
   for (const entry of await readdir(from, { withFileTypes: true })) {
-    if (LEFT_OUT.test(entry.name)) continue;
-    const [source, copy] = [join(from, entry.name), join(to, entry.name)];
-    // The Hub's cache holds links to files; copyFile follows them.
-    if (entry.isDirectory()) await copyBase(source, copy);
-    else await copyFile(source, copy);
+    const [source, copy, path] = [join(from, entry.name), join(to, entry.name), prefix + entry.name];
+    if (entry.isDirectory()) {
+      if (isModule(path)) await copyBase(source, copy, isModule, `${path}/`);
+    } else if (isConfiguration(entry.name)) {
+      // The Hub's cache holds links to files; copyFile follows them.
+      await copyFile(source, copy);
+    }
   }
 }
 

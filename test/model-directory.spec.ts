@@ -128,6 +128,27 @@ describe('readModelDirectory', () => {
     });
   });
 
+  const headers: [string, RegExp][] = [
+    ['null', /^M\/model\.safetensors is no safetensors file: its header is null and not an object\.$/],
+    ['[]', /its header is an array of 0 and not an object\.$/],
+    [
+      '{"a":null}',
+      /expected dtype, shape and two data_offsets for tensor a in its header but found null\. Download or save it again\.$/,
+    ],
+    ['{"a":{"dtype":"F32","shape":null,"data_offsets":[0,4]}}', /for tensor a in its header but found \{"dtype"/],
+  ];
+  for (const [header, message] of headers) {
+    it(`refuses weights with the header ${header}`, async () => {
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(header.length));
+      const error = await refusal((directory) =>
+        writeFileSync(join(directory, 'model.safetensors'), Buffer.concat([length, Buffer.from(header)])),
+      );
+      expect(error.code).to.equal('BAD_MODEL');
+      expect(error.message).to.match(message);
+    });
+  }
+
   it('says so when files are broken or cut off', async () => {
     expect((await refusal((directory) => writeFileSync(join(directory, 'config.json'), '{"a":'))).message).to.match(
       /^M\/config\.json is not JSON: .*JSON/,
@@ -217,8 +238,6 @@ describe('recipeFor', () => {
     ['BAAI/bge-small-en-v1.5', represent, '', 'first-token'],
     ['Snowflake/snowflake-arctic-embed-m', represent, '', 'first-token'],
     ['Snowflake/snowflake-arctic-embed-m-v1.5', represent, '', 'first-token'],
-    ['Snowflake/snowflake-arctic-embed-l-v2.0', 'query: ', '', 'first-token'],
-    ['Alibaba-NLP/gte-base-en-v1.5', '', '', 'first-token'],
     ['thenlper/gte-base', '', '', 'mean'],
     ['intfloat/e5-base-v2', 'query: ', 'passage: ', 'mean'],
     ['intfloat/multilingual-e5-small', 'query: ', 'passage: ', 'mean'],
@@ -232,7 +251,9 @@ describe('recipeFor', () => {
   }
 
   it('knows nothing of others', () => {
-    for (const name of ['my-model', 'intfloat/e5-mistral-7b-instruct', 'BAAI/bge-reranker-base', '']) {
+    const otherFamilies = ['BAAI/bge-m3', 'Snowflake/snowflake-arctic-embed-l-v2.0', 'Alibaba-NLP/gte-base-en-v1.5'];
+    const others = ['my-model', 'intfloat/e5-mistral-7b-instruct', 'BAAI/bge-reranker-base', ''];
+    for (const name of [...otherFamilies, 'intfloat/multilingual-e5-base', ...others]) {
       expect(recipeFor(name), name).to.equal(undefined);
     }
   });

@@ -19,7 +19,7 @@ interface NamedRecipe extends Recipe {
 
 const REPRESENT = 'Represent this sentence for searching relevant passages: ';
 
-/** Prefixes and pooling as the models' own cards give them. The first that matches counts. */
+/** Prefixes and pooling as the models' own cards give them, for models of the families that are computed here. */
 const RECIPES: readonly NamedRecipe[] = [
   {
     models: 'BGE (English)',
@@ -28,26 +28,18 @@ const RECIPES: readonly NamedRecipe[] = [
     passagePrefix: '',
     pooling: 'first-token',
   },
-  { models: 'BGE-M3', pattern: /^bge-m3$/, queryPrefix: '', passagePrefix: '', pooling: 'first-token' },
-  {
-    models: 'Snowflake Arctic Embed 2',
-    pattern: /^snowflake-arctic-embed-(m|l)-v2(\.\d+)?$/,
-    queryPrefix: 'query: ',
-    passagePrefix: '',
-    pooling: 'first-token',
-  },
   {
     models: 'Snowflake Arctic Embed',
-    pattern: /^snowflake-arctic-embed-(xs|s|m|m-long|l)(-v1\.5)?$/,
+    pattern: /^snowflake-arctic-embed-(xs|s|m|l)(-v1\.5)?$/,
     queryPrefix: REPRESENT,
     passagePrefix: '',
     pooling: 'first-token',
   },
-  { models: 'GTE 1', pattern: /^gte-(small|base|large)$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
-  { models: 'GTE', pattern: /^gte-/, queryPrefix: '', passagePrefix: '', pooling: 'first-token' },
+  { models: 'GTE', pattern: /^gte-(small|base|large)$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
   {
     models: 'E5',
-    pattern: /^(multilingual-)?e5-(small|base|large)(-v2|-unsupervised)?$/,
+    // Of the multilingual ones the small one alone is a BERT.
+    pattern: /^(e5-(small|base|large)(-v2|-unsupervised)?|multilingual-e5-small)$/,
     queryPrefix: 'query: ',
     passagePrefix: 'passage: ',
     pooling: 'mean',

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { ModelError } from '../errors.js';
+import { describe, ModelError } from '../errors.js';
 
 export interface TensorInfo {
   dtype: string;
@@ -35,7 +35,7 @@ export async function readSafetensorsHeader(file: string): Promise<Map<string, T
 }
 
 function parseHeader(text: string, file: string, dataBytes: number): Map<string, TensorInfo> {
-  let header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  let header: unknown;
   try {
     header = JSON.parse(text);
   } catch (error) {
@@ -43,16 +43,40 @@ function parseHeader(text: string, file: string, dataBytes: number): Map<string,
       cause: error,
     });
   }
+  if (typeof header !== 'object' || header === null || Array.isArray(header)) {
+    throw new ModelError(`${file} is no safetensors file: its header is ${describe(header)} and not an object.`);
+  }
   const tensors = new Map<string, TensorInfo>();
-  for (const [name, info] of Object.entries(header)) {
+  for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') continue;
-    if (info.data_offsets?.[1] > dataBytes) {
+    const { dtype, shape, data_offsets } = checkEntry(value, name, file);
+    if (data_offsets[1] > dataBytes) {
       throw new ModelError(
-        `${file} is cut off: tensor ${name} ends at byte ${info.data_offsets[1]} of its data, but there are only ` +
+        `${file} is cut off: tensor ${name} ends at byte ${data_offsets[1]} of its data, but there are only ` +
           `${dataBytes}. Download or save it again.`,
       );
     }
-    tensors.set(name, { dtype: info.dtype, shape: info.shape });
+    tensors.set(name, { dtype, shape });
   }
   return tensors;
+}
+
+interface Entry extends TensorInfo {
+  /** First byte and end. */
+  data_offsets: [number, number];
+}
+
+function checkEntry(value: unknown, name: string, file: string): Entry {
+  const { dtype, shape, data_offsets } = (value ?? {}) as Partial<Record<keyof Entry, unknown>>;
+  if (typeof dtype === 'string' && isSizes(shape) && isSizes(data_offsets) && data_offsets.length === 2) {
+    return { dtype, shape, data_offsets: data_offsets as [number, number] };
+  }
+  throw new ModelError(
+    `${file} is no safetensors file: expected dtype, shape and two data_offsets for tensor ${name} in its header but ` +
+      `found ${JSON.stringify(value).slice(0, 100)}. Download or save it again.`,
+  );
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }

@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import { Random } from '../lib/random.js';
 import { type Batching, epochBatches, makeBatch } from '../lib/training/batches.js';
 import type { TrainingSet } from '../lib/training/training-set.js';
+import { longestPause } from './environment.js';
+import { rejection } from './rejection.js';
 
 /** Lists over few passages: list i holds the passages of its group. */
 function groupedSet(groups: number, perGroup: number, listLength: number): TrainingSet {
@@ -62,6 +64,16 @@ describe('epochBatches', () => {
     });
   }
 
+  it('does not hold up the event loop with many lists to cluster', async function () {
+    this.retries(2);
+    this.timeout(10_000);
+    const many = groupedSet(600, 50, 20);
+    const options = { batchSize: 4096, batching: 'clustered', seed: 3, epoch: 0 } as const;
+    const { pause, work } = await longestPause(() => epochBatches(many, options));
+    expect(work, 'the work lasts long enough to tell').to.be.above(100);
+    expect(pause).to.be.below(60);
+  });
+
   it('clusters lists that share passages', async () => {
     const distinct = async (batching: Batching) => {
       const batches = await epochBatches(set, { batchSize: 30, batching, seed: 3, epoch: 0 });
@@ -91,5 +103,34 @@ describe('makeBatch', () => {
       teacher: Float64Array.of(0.5, 0.6, 0.1, 0.2),
       listLength: 2,
     });
+  });
+
+  it('does not hold up the event loop with 4,096 lists of 20 passages of 200 tokens', async function () {
+    this.retries(2);
+    const [lists, listLength] = [4096, 20];
+    const rows = Int32Array.from({ length: lists * listLength }, (_, i) => i);
+    const texts = (count: number, tokens: number) => ({
+      ids: new Int32Array(count * tokens),
+      offsets: Int32Array.from({ length: count + 1 }, (_, i) => i * tokens),
+    });
+    const set = {
+      ...{ size: lists, listLength, ids: [], rows },
+      queries: texts(lists, 16),
+      teacher: new Float64Array(rows.length),
+    };
+    const passages = texts(rows.length, 200);
+    const all = Int32Array.from({ length: lists }, (_, i) => i);
+    const { pause } = await longestPause(() => makeBatch(set, passages, all));
+    expect(pause).to.be.below(60);
+  });
+
+  it('stops when aborted', async () => {
+    const set = groupedSet(40, 500, 8);
+    const passages = { ids: new Int32Array(640), offsets: Int32Array.from({ length: 641 }, (_, i) => i) };
+    const all = Int32Array.from({ length: 20_000 * 40 }, (_, i) => i % 20_000);
+    const reason = new Error('no longer wanted');
+    const stop = new AbortController();
+    setImmediate(() => stop.abort(reason));
+    expect(await rejection(makeBatch(set, passages, all, stop.signal))).to.equal(reason);
   });
 });

@@ -133,6 +133,15 @@ describe('Embedder.encode', () => {
     expect(done.at(-1)).to.equal(3000);
   });
 
+  it('rejects with what onProgress throws, and goes on to serve others', async () => {
+    const thrown = new Error('a reader that fails');
+    const onProgress = () => {
+      throw thrown;
+    };
+    expect(await rejection(embedder.encode(randomTexts(9000), { onProgress }))).to.equal(thrown);
+    expect(await embedder.encode(['next'])).to.have.length(embedder.dimension);
+  });
+
   it('serves calls that overlap, each with its own result', async () => {
     const texts = randomTexts(40);
     const alone = await embedder.encode(texts);

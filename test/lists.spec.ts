@@ -244,9 +244,25 @@ describe('readLists', () => {
       await message({ query: 'x', passages: pair('a', 'b') }, { query: 'y', passages: pair('a', 'b', 'c') }),
     ).to.equal(
       `${file}:2 (field "passages"): Expected 2 passages, as on line 1, but found 3; ` +
-        'all lists must have the same number of passages.',
+        'give all lists as many, or cut them by listLength.',
     );
     expect(await message({ query: 'x', passages: pair('a') })).to.contain('Expected at least 2 passages');
+  });
+
+  it('cuts lists of any lengths to listLength, and names the line of one that is shorter', async () => {
+    const lists = [pair('a', 'b'), pair('a', 'b', 'c'), pair('b', 'c', 'a', '7')].map((passages, i) => ({
+      query: `q${i}`,
+      passages,
+    }));
+    await writeFile(file, lists.map((list) => JSON.stringify(list)).join('\n'));
+    const cut = await readLists(file, { corpus, listLength: 2 });
+    expect(cut.map(({ passages }) => passages.map(({ id }) => id).join(' '))).to.deep.equal(['a b', 'a b', 'b c']);
+    expect((await rejection(readLists(file, { corpus, listLength: 3 }))).message).to.equal(
+      `${file}:1 (field "passages"): Expected at least 3 passages (listLength) but found 2.`,
+    );
+    expect((await rejection(readLists(file, { corpus, listLength: 1 }))).message).to.equal(
+      'Expected a whole number of at least 2 for listLength but received 1.',
+    );
   });
 
   it('names line and id of a passage that is not in the corpus', async () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { TrainingOptions } from '../lib/training/options.js';
@@ -70,7 +70,27 @@ describe('trainListwise, given bad input,', () => {
     [
       'no lists',
       { lists: [] },
-      /^Expected a file of training lists, several, or an array of lists for lists but received an array of 0\.$/,
+      /^Expected a file of training lists or an array of lists for lists but received an array of 0\.$/,
+    ],
+    [
+      'several files of lists',
+      { lists: ['a.jsonl', 'b.jsonl'] },
+      /^Expected a file of training lists or an array of lists for lists but received an array of 2; they are files, and one is taken; several that belong together can be joined to one\.$/,
+    ],
+    [
+      'a list that is null',
+      { lists: [train[0], null] },
+      /^Expected a list, \{query, passages: \[\{id or text, score\}\]\}, for lists\[1\] but received null\.$/,
+    ],
+    [
+      'a passage that is null',
+      { lists: [{ query: 'q', passages: [{ id: 'p1', score: 1 }, null] }] },
+      /^Expected a passage, \{id or text, score\}, for lists\[0\]\.passages\[1\] but received null\.$/,
+    ],
+    [
+      'a passage with neither id nor text, of dev too',
+      { lists: train, dev: [{ query: 'q', passages: [{ id: 'p1', score: 1 }, { score: 0 }] }] },
+      /^Expected a string that is not empty, or a text in its place, for dev\[0\]\.passages\[1\]\.id but received undefined\.$/,
     ],
     [
       'a query that is too long to allow',
@@ -86,6 +106,20 @@ describe('trainListwise, given bad input,', () => {
       expect(error.message).to.match(message);
     });
   }
+
+  it('refuses an output whose model directory holds something else, before any step', async () => {
+    const directory = output();
+    mkdirSync(join(directory, 'model'), { recursive: true });
+    writeFileSync(join(directory, 'model', 'thesis.txt'), '');
+    const error = await rejection(trainListwise({ ...quick, lists: train, output: directory }));
+    expect(error.message).to.match(/ for output\/model but received .*; it holds thesis\.txt, which would be lost\.$/);
+    expect(existsSync(join(directory, 'log.jsonl'))).to.equal(false);
+  });
+
+  it('refuses an output inside of the base model', async () => {
+    const { message } = await rejection(trainListwise({ ...quick, lists: train, output: quick.model }));
+    expect(message).to.match(/^Expected a directory outside of the base model's \(.*\) for output\/model but received/);
+  });
 
   it('names file and line of a list that cannot be used', async () => {
     const file = join(temporaryDirectory(), 'lists.jsonl');

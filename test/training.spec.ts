@@ -88,7 +88,7 @@ describe('trainListwise', () => {
       train.map(async ({ query, passages }) => {
         const [[q], p] = [[await base.encode([query])], await base.encode(passages.map(({ id }) => corpus.get(id)!))];
         const scores = passages.map((_, j) => q!.reduce((sum, value, k) => sum + value * p[j * q!.length + k]!, 0));
-        return meanEntropy({ scores, listLength: scores.length }, 0.05);
+        return await meanEntropy({ scores, listLength: scores.length }, 0.05);
       }),
     );
     expect(match!.studentEntropy).to.be.closeTo(entropies.reduce((sum, one) => sum + one) / 40, 1e-5);
@@ -102,23 +102,39 @@ describe('trainListwise', () => {
     expect(given).to.include({ teacherTemperature: 0.3 }).and.not.have.property('temperatureMatch');
   });
 
-  it('reads lists from files, with texts in place of a corpus', async () => {
-    const directory = temporaryDirectory();
-    const files = [train.slice(0, 20), train.slice(20)].map((lists, i) => {
-      const file = join(directory, `lists-${i}.jsonl`);
-      const lines = lists.map(({ query, passages }) => ({
-        query,
-        passages: passages.map(({ id, score }) => ({ text: corpus.get(id), score })),
-      }));
-      writeFileSync(file, lines.map((line) => JSON.stringify(line)).join('\n'));
-      return file;
-    });
+  it('reads lists from a file or an array, with texts in place of ids and a corpus', async () => {
+    const file = join(temporaryDirectory(), 'lists.jsonl');
+    const bare = train.map(({ query, passages }) => ({
+      query,
+      passages: passages.map(({ id, score }) => ({ text: corpus.get(id)!, score })),
+    }));
+    writeFileSync(file, bare.map((line) => JSON.stringify(line)).join('\n'));
     const { corpus: _, ...rest } = quick;
-    const fromFiles = await trainListwise({ ...rest, lists: files, output: output(), epochs: 1 });
-    const fromArray = await trainListwise({ ...quick, lists: train, output: output(), epochs: 1 });
-    expect(fromFiles.lists).to.deep.equal(fromArray.lists);
-    const [a, b] = [fromFiles, fromArray].map((one) => readSafetensors(join(one.directory, 'model.safetensors')));
-    expect(a).to.deep.equal(b);
+    const runs = [
+      await trainListwise({ ...quick, lists: train, output: output(), epochs: 1 }),
+      await trainListwise({ ...rest, lists: file, output: output(), epochs: 1 }),
+      await trainListwise({ ...rest, lists: bare, output: output(), epochs: 1 }),
+    ];
+    const [first, ...others] = runs.map((one) => readSafetensors(join(one.directory, 'model.safetensors')));
+    for (const [i, other] of others.entries()) {
+      expect(runs[i + 1]!.lists).to.deep.equal(runs[0]!.lists);
+      expect(other).to.deep.equal(first);
+    }
+  });
+
+  it('cuts lists of differing lengths, of a file too, and looks at a sample for the temperature if told to', async () => {
+    const ragged = train.map((list, i) => ({ ...list, passages: list.passages.slice(0, 4 + (i % 3)) }));
+    const file = join(temporaryDirectory(), 'lists.jsonl');
+    writeFileSync(file, ragged.map((list) => JSON.stringify(list)).join('\n'));
+    for (const lists of [file, ragged]) {
+      const cut = { ...quick, lists, output: output(), maxSteps: 1, listLength: 4, temperatureLists: 7 };
+      const result = await trainListwise(cut);
+      expect(result.lists.listLength).to.equal(4);
+      expect(result.temperatureMatch).to.include({ lists: 7 });
+    }
+    expect((await rejection(trainListwise({ ...quick, lists: file, output: output() }))).message).to.include(
+      `${file}:2 (field "passages"): Expected 4 passages, as on line 1, but found 5;`,
+    );
   });
 
   it('cuts lists to listLength', async () => {
@@ -211,6 +227,34 @@ describe('trainListwise', () => {
     await using kept = await Embedder.load(join(directory, 'model'));
     expect(await kept.encode(['a'])).to.have.length(32);
     expect(existsSync(join(directory, 'training.json'))).to.equal(false);
+  });
+
+  it('rejects with what onProgress throws while a step runs on its threads', async () => {
+    const thrown = new Error('a reader that fails');
+    let inside = 0;
+    const work = trainListwise({
+      ...quick,
+      model: realModel,
+      lists: train,
+      batchSize: 40,
+      output: output(),
+      onProgress: ({ stage, done }) => {
+        // Fractions come from the timer, whole steps from the loop.
+        if (stage !== 'training' || Number.isInteger(done)) return;
+        inside += 1;
+        throw thrown;
+      },
+    });
+    expect(await rejection(work)).to.equal(thrown);
+    expect(inside, 'calls from the timer').to.equal(1);
+  });
+
+  it('rejects with what onStep throws', async () => {
+    const thrown = new Error('a reader that fails');
+    const onStep = () => {
+      throw thrown;
+    };
+    expect(await rejection(trainListwise({ ...quick, lists: train, output: output(), onStep }))).to.equal(thrown);
   });
 
   it('stops at numbers that are not finite, naming the queries, with the best model whole', async () => {

@@ -66,7 +66,7 @@ export const trainingOptions: readonly OptionSpec[] = [
     value: 'bytes',
     help: 'activations to keep in a step (default: half of what is free)',
   },
-  { name: 'temperatureLists', kind: 'whole', value: 'count', help: "most lists that 'match' looks at (default: 256)" },
+  { name: 'temperatureLists', kind: 'whole', value: 'count', help: "most lists that 'match' looks at (default: 4096)" },
   { name: 'seed', kind: 'whole', value: 'number', help: 'of everything random (default: 1)' },
 ];
 
@@ -75,14 +75,14 @@ export const trainCommand: CommandSpec = {
   summary: 'train a model on lists of passages with teacher scores',
   description:
     'Listwise distillation with a little InfoNCE, on lists that any tool may have written: JSON Lines of {"query": ..., ' +
-    '"passages": [{"id" or "text": ..., "score": ...}, ...]}, the positive first, all lists of one length. --corpus is ' +
+    '"passages": [{"id" or "text": ..., "score": ...}, ...]}, the positive first, all lists of one length or cut by --list-length. --corpus is ' +
     'needed where lists name passages by id.\n\n' +
     'Writes into --output: model/ (the weights of the lowest loss on --dev, else the last), log.jsonl (each step and ' +
     'evaluation) and training.json (options and result). What an earlier run left there is replaced.',
   options: [
     modelOption,
-    { name: 'lists', kind: 'texts', value: 'file', required: true, help: 'lists to train on' },
-    { name: 'dev', kind: 'texts', value: 'file', help: 'lists to stop and to choose the weights by' },
+    { name: 'lists', kind: 'text', value: 'file', required: true, help: 'lists to train on' },
+    { name: 'dev', kind: 'text', value: 'file', help: 'lists to stop and to choose the weights by' },
     { name: 'corpus', kind: 'text', value: 'path', help: 'corpus.jsonl or the directory that has it' },
     { name: 'output', kind: 'text', value: 'directory', required: true, help: 'where results go' },
     ...trainingOptions,

@@ -67,9 +67,14 @@ export async function buildLists(
   for (const [type, ranked] of byType) {
     pools.push(await normalise(ranked, { places, listLength, dropped, counts: counts[type]!, signal }));
   }
-  const order = new Map(queries.map(({ id }, place) => [id, place]));
-  const lists = pools.flat().sort((a, b) => order.get(a.id)! - order.get(b.id)!);
+  const lists = inOrder(pools, queries);
   return { ...(await splitBySource(lists, { devShare, seed })), dropped, counts };
+}
+
+/** The lists of all types in the order of their queries. */
+function inOrder(pools: readonly TrainingList[][], queries: readonly WrittenQuery[]): TrainingList[] {
+  const byId = new Map(pools.flat().map((list) => [list.id, list]));
+  return queries.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
 type Percentiles = Required<Pick<ListOptions, 'lowPercentile' | 'keepPercentile' | 'highPercentile'>>;

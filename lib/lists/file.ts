@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DataError, describe } from '../errors.js';
+import { DataError, describe, InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import {
   type JsonLine,
@@ -17,6 +17,8 @@ import type { ListPassage, LongWork, TrainingList } from '../types.js';
 export interface ReadListsOptions extends LongWork {
   /** Where passages without a `text` of their own are looked up. */
   corpus?: { has(id: string): boolean };
+  /** Passages kept of each list, from its front; lists may then differ in length. Default all. */
+  listLength?: number;
 }
 
 /**
@@ -29,13 +31,17 @@ export interface ReadListsOptions extends LongWork {
  * are one passage.
  * @throws NotFoundError if the file is not there
  * @throws DataError naming the line: broken JSON, a missing or wrong field, a score that is no finite number, a passage
- * that is not in the corpus or comes twice in a list, lists with differing numbers of passages, an id that comes twice;
- * or if the file has no lists
+ * that is not in the corpus or comes twice in a list, lists with differing numbers of passages (with fewer than
+ * `listLength` where it is given), an id that comes twice; or if the file has no lists
+ * @throws InvalidArgumentError for a listLength that is no whole number of at least 2
  */
 export async function readLists(file: string, options: ReadListsOptions = {}): Promise<TrainingList[]> {
-  const { corpus, signal, onProgress } = options;
+  const { listLength, signal, onProgress } = options;
+  if (listLength !== undefined && !(Number.isInteger(listLength) && listLength >= 2)) {
+    throw new InvalidArgumentError('listLength', 'a whole number of at least 2', listLength);
+  }
   const lists: TrainingList[] = [];
-  const reader = new ListReader(file, corpus);
+  const reader = new ListReader(file, options);
   const breathe = breather(signal);
   const lines = readJsonl(file, { signal, expected: 'a JSON Lines file of training lists' });
   for await (const { value, line } of explainNaN(lines)) {
@@ -55,11 +61,13 @@ class ListReader {
   readonly #corpus: ReadListsOptions['corpus'];
   readonly #lines = new Map<string, number>();
   readonly #texts = new Map<string, { text: string; line: number }>();
+  readonly #listLength: number | undefined;
   #first: { line: number; length: number } | undefined;
 
-  constructor(file: string, corpus: ReadListsOptions['corpus']) {
+  constructor(file: string, { corpus, listLength }: ReadListsOptions) {
     this.#file = file;
     this.#corpus = corpus;
+    this.#listLength = listLength;
   }
 
   read(value: JsonRecord, line: number): TrainingList {
@@ -76,7 +84,7 @@ class ListReader {
     };
     this.#checkLength(list.passages.length, place);
     this.#checkIds(list, place);
-    return list;
+    return { ...list, passages: list.passages.slice(0, this.#listLength) };
   }
 
   #passage(value: unknown, index: number, place: RecordPlace): ListPassage {
@@ -128,11 +136,19 @@ class ListReader {
       const problem = `Expected at least 2 passages, the positive and another, but found ${length}.`;
       throw new DataError({ ...place, field: 'passages' }, problem);
     }
+    if (this.#listLength === undefined) this.#checkSameLength(length, place);
+    else if (length < this.#listLength) {
+      const problem = `Expected at least ${this.#listLength} passages (listLength) but found ${length}.`;
+      throw new DataError({ ...place, field: 'passages' }, problem);
+    }
+  }
+
+  #checkSameLength(length: number, place: RecordPlace): void {
     this.#first ??= { line: place.line, length };
     if (length === this.#first.length) return;
     const problem =
       `Expected ${this.#first.length} passages, as on line ${this.#first.line}, but found ${length}; ` +
-      'all lists must have the same number of passages.';
+      'give all lists as many, or cut them by listLength.';
     throw new DataError({ ...place, field: 'passages' }, problem);
   }
 
@@ -169,7 +185,8 @@ async function* explainNaN(lines: AsyncIterable<JsonLine>): AsyncGenerator<JsonL
   }
 }
 
-function textId(text: string): string {
+/** The id of a passage that has a text and none of its own: equal texts get the same. */
+export function textId(text: string): string {
   return `text-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
 }
 

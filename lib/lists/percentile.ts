@@ -20,14 +20,12 @@ export function percentile(sorted: ArrayLike<number>, p: number): number {
 
 const RUN = 65536;
 
+type Breathe = ReturnType<typeof breather>;
+
 /** The values in rising order, without holding up the event loop: short runs are sorted, then merged. */
 export async function sortedValues(values: Iterable<number>, signal?: AbortSignal): Promise<Float64Array> {
   const breathe = breather(signal);
-  let from = Float64Array.from(values);
-  for (let start = 0; start < from.length; start += RUN) {
-    from.subarray(start, start + RUN).sort();
-    await breathe();
-  }
+  let from = joined(await sortedRuns(values, breathe));
   let to = new Float64Array(from.length);
   for (let width = RUN; width < from.length; width *= 2) {
     for (let start = 0; start < from.length; start += 2 * width) {
@@ -42,4 +40,26 @@ export async function sortedValues(values: Iterable<number>, signal?: AbortSigna
     [from, to] = [to, from];
   }
   return from;
+}
+
+async function sortedRuns(values: Iterable<number>, breathe: Breathe): Promise<Float64Array[]> {
+  const runs: Float64Array[] = [];
+  let run = new Float64Array(RUN);
+  let count = 0;
+  for (const value of values) {
+    run[count++] = value;
+    if ((count & 1023) === 0) await breathe();
+    if (count < RUN) continue;
+    runs.push(run.sort());
+    run = new Float64Array(RUN);
+    count = 0;
+    await breathe();
+  }
+  return [...runs, run.subarray(0, count).sort()];
+}
+
+function joined(runs: readonly Float64Array[]): Float64Array<ArrayBuffer> {
+  const all = new Float64Array(runs.reduce((sum, run) => sum + run.length, 0));
+  for (const [i, run] of runs.entries()) all.set(run, i * RUN);
+  return all;
 }

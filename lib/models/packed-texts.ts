@@ -1,37 +1,52 @@
+import { breather } from '../event-loop.js';
 import type { PackedTexts } from '../native.js';
 
-/** Collects token ids of texts, one text after the other, in a buffer that doubles when it is full. */
-export class PackedTextsBuilder {
-  #ids: Int32Array;
-  #offsets: number[] = [0];
-  #length = 0;
+/** Token ids in one piece of a builder: taking one over costs a fraction of a millisecond. */
+const PIECE = 1 << 18;
 
-  constructor(expectedTokens = 1 << 12) {
-    this.#ids = new Int32Array(Math.max(1, expectedTokens));
-  }
+/** Collects token ids of texts, one text after the other. They are kept in pieces, so that adding never copies much. */
+export class PackedTextsBuilder {
+  readonly #full: Int32Array[] = [];
+  #piece: Int32Array = new Int32Array(1 << 12);
+  #used = 0;
+  #offsets: number[] = [0];
 
   get count(): number {
     return this.#offsets.length - 1;
   }
 
   get tokens(): number {
-    return this.#length;
+    return this.#offsets[this.count]!;
   }
 
   add(ids: ArrayLike<number>): void {
-    const end = this.#length + ids.length;
-    if (end > this.#ids.length) {
-      const grown = new Int32Array(Math.max(end, this.#ids.length * 2));
-      grown.set(this.#ids.subarray(0, this.#length));
-      this.#ids = grown;
-    }
-    this.#ids.set(ids, this.#length);
-    this.#length = end;
-    this.#offsets.push(end);
+    if (this.#used + ids.length > this.#piece.length) this.#nextPiece(ids.length);
+    this.#piece.set(ids, this.#used);
+    this.#used += ids.length;
+    this.#offsets.push(this.tokens + ids.length);
   }
 
-  finish(): PackedTexts {
-    return { ids: this.#ids.slice(0, this.#length), offsets: Int32Array.from(this.#offsets) };
+  #nextPiece(least: number): void {
+    if (this.#used > 0) this.#full.push(this.#piece.subarray(0, this.#used));
+    this.#piece = new Int32Array(Math.max(least, Math.min(PIECE, this.#piece.length * 2)));
+    this.#used = 0;
+  }
+
+  /** All texts in one, put together without holding up the event loop. The builder is empty afterwards. */
+  async finish(signal?: AbortSignal): Promise<PackedTexts> {
+    const breathe = breather(signal);
+    const texts = { ids: new Int32Array(this.tokens), offsets: new Int32Array(this.#offsets) };
+    const pieces = [...this.#full.splice(0), this.#piece.subarray(0, this.#used)];
+    this.#piece = new Int32Array(1);
+    this.#used = 0;
+    this.#offsets = [0];
+    let start = 0;
+    for (const piece of pieces) {
+      texts.ids.set(piece, start);
+      start += piece.length;
+      await breathe();
+    }
+    return texts;
   }
 }
 
@@ -45,14 +60,34 @@ export function tokenCount(texts: PackedTexts, row: number): number {
   return texts.offsets[row + 1]! - texts.offsets[row]!;
 }
 
-/** The texts of these rows, in the order given, packed anew. */
+/** The texts of these rows, in the order given, packed anew. For the texts of one native call: it does not pause. */
 export function gatherTexts(texts: PackedTexts, rows: ArrayLike<number>): PackedTexts {
+  const gathered = room(texts, rows);
+  for (let i = 0; i < rows.length; i++) copyText(texts, rows[i]!, { to: gathered, place: i });
+  return gathered;
+}
+
+/** The same for any number of texts, without holding up the event loop. @throws `signal.reason` when aborted */
+export async function gatherManyTexts(
+  texts: PackedTexts,
+  rows: ArrayLike<number>,
+  signal?: AbortSignal,
+): Promise<PackedTexts> {
+  const breathe = breather(signal);
+  const gathered = room(texts, rows);
+  for (let i = 0; i < rows.length; i++) {
+    copyText(texts, rows[i]!, { to: gathered, place: i });
+    if (i % 64 === 63) await breathe();
+  }
+  return gathered;
+}
+
+function room(texts: PackedTexts, rows: ArrayLike<number>): PackedTexts {
   const offsets = new Int32Array(rows.length + 1);
   for (let i = 0; i < rows.length; i++) offsets[i + 1] = offsets[i]! + tokenCount(texts, rows[i]!);
-  const ids = new Int32Array(offsets[rows.length]!);
-  for (let i = 0; i < rows.length; i++) {
-    const row = rows[i]!;
-    ids.set(texts.ids.subarray(texts.offsets[row]!, texts.offsets[row + 1]!), offsets[i]!);
-  }
-  return { ids, offsets };
+  return { ids: new Int32Array(offsets[rows.length]!), offsets };
+}
+
+function copyText(texts: PackedTexts, row: number, { to, place }: { to: PackedTexts; place: number }): void {
+  to.ids.set(texts.ids.subarray(texts.offsets[row]!, texts.offsets[row + 1]!), to.offsets[place]!);
 }

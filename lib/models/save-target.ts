@@ -39,7 +39,7 @@ export async function moduleFolders(directory: string): Promise<ModuleFolders> {
  * @throws ModelError if it cannot be read
  */
 export async function checkSaveTarget(target: string, base: string, argument = 'directory'): Promise<void> {
-  await checkOutside(target, base, argument);
+  if ((await settledPath(target)) !== (await settledPath(base))) await checkOutside(target, base, argument);
   const entries = await listEntries(target, await moduleFolders(target));
   if (entries.length === 0) return;
   const expected = 'a new or empty directory, or one that holds a saved model and nothing else,';
@@ -56,13 +56,12 @@ export async function checkSaveTarget(target: string, base: string, argument = '
 }
 
 /**
- * Checks that a directory to write to is not below a model's: the model would change with what is written.
+ * Checks that a directory to write to is neither a model's nor below it: the model would change with what is written.
  * @throws InvalidArgumentError if it is
  */
 export async function checkOutside(target: string, base: string, argument: string): Promise<void> {
-  const from = await settledPath(base);
-  const path = relative(from, await settledPath(target));
-  if (path === '' || path === '..' || path.startsWith(`..${sep}`) || resolve(path) === path) return;
+  const path = relative(await settledPath(base), await settledPath(target));
+  if (path === '..' || path.startsWith(`..${sep}`) || resolve(path) === path) return;
   throw new InvalidArgumentError(argument, `a directory outside of the base model's (${base})`, target);
 }
 

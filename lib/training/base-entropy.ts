@@ -31,14 +31,14 @@ export async function matchTeacher(
   const { studentTemperature, lists, seed, signal, onProgress } = options;
   const order = Int32Array.from({ length: data.train.size }, (_, place) => place);
   const sample = order.length > lists ? Random.for(seed, 'temperature').shuffle(order).slice(0, lists) : order;
-  const batch = await makeBatch(data.train, data.passages, sample);
+  const batch = await makeBatch(data.train, data.passages, sample, signal);
   const student: ListScores = {
     scores: await scoreLists(model, batch, options),
     listLength: batch.listLength,
   };
   signal?.throwIfAborted();
   const teacher: ListScores = { scores: batch.teacher, listLength: batch.listLength };
-  const match = matchTemperature(teacher, meanEntropy(student, studentTemperature));
+  const match = await matchTemperature(teacher, await meanEntropy(student, studentTemperature, signal), signal);
   const note = `teacher temperature ${match.temperature.toPrecision(4)}`;
   onProgress?.({ stage: 'temperature', done: sample.length, total: sample.length, unit: 'lists', note });
   return match;
@@ -62,7 +62,7 @@ async function scoreLists(model: EmbeddingModel, batch: Batch, options: MatchOpt
     let sum = 0;
     for (let k = 0; k < dimension; k++) sum += queries[query + k]! * passages[passage + k]!;
     scores[i] = sum;
-    await breathe();
+    if (i % 64 === 63) await breathe();
   }
   return scores;
 }

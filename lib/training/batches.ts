@@ -1,5 +1,5 @@
 import { breather } from '../event-loop.js';
-import { gatherTexts } from '../models/packed-texts.js';
+import { gatherManyTexts } from '../models/packed-texts.js';
 import type { PackedTexts } from '../native.js';
 import { Random } from '../random.js';
 import type { TrainingSet } from './training-set.js';
@@ -16,6 +16,8 @@ export interface Batch {
   teacher: Float64Array;
   listLength: number;
 }
+
+type Breathe = ReturnType<typeof breather>;
 
 /** How lists are put into batches: at random, or so that lists of a batch share passages. */
 export type Batching = 'random' | 'clustered';
@@ -52,9 +54,9 @@ async function clusterLists(
   order: Int32Array,
   { batchSize, signal }: { batchSize: number; signal?: AbortSignal },
 ): Promise<Int32Array[]> {
-  const listsOf = listsByPassage(set, order);
-  const taken = new Uint8Array(set.size);
   const breathe = breather(signal);
+  const listsOf = await listsByPassage(set, order, breathe);
+  const taken = new Uint8Array(set.size);
   const batches: Int32Array[] = [];
   let next = 0;
   while (batches.length * batchSize < order.length) {
@@ -67,8 +69,7 @@ async function clusterLists(
         place = order[next]!;
       }
       places[i] = place;
-      batch.take(place);
-      await breathe();
+      await batch.take(place, breathe);
     }
     batches.push(places);
   }
@@ -76,7 +77,7 @@ async function clusterLists(
 }
 
 /** Passage → the lists that hold it, in `order`. */
-function listsByPassage(set: TrainingSet, order: Int32Array): Map<number, number[]> {
+async function listsByPassage(set: TrainingSet, order: Int32Array, breathe: Breathe): Promise<Map<number, number[]>> {
   const listsOf = new Map<number, number[]>();
   for (const place of order) {
     for (let j = 0; j < set.listLength; j++) {
@@ -85,6 +86,7 @@ function listsByPassage(set: TrainingSet, order: Int32Array): Map<number, number
       if (lists) lists.push(place);
       else listsOf.set(passage, [place]);
     }
+    await breathe();
   }
   return listsOf;
 }
@@ -106,7 +108,7 @@ class GrowingBatch {
     this.#taken = taken;
   }
 
-  take(place: number): void {
+  async take(place: number, breathe: Breathe): Promise<void> {
     const { rows, listLength } = this.#set;
     this.#taken[place] = 1;
     for (let j = 0; j < listLength; j++) {
@@ -120,6 +122,7 @@ class GrowingBatch {
         this.#bins[shared] ??= [];
         this.#bins[shared].push(list);
       }
+      await breathe();
     }
   }
 
@@ -136,13 +139,21 @@ class GrowingBatch {
   }
 }
 
-/** Puts a batch together: its queries, and its distinct passages in the order in which the lists name them. */
-export async function makeBatch(set: TrainingSet, passages: PackedTexts, lists: Int32Array): Promise<Batch> {
+/**
+ * Puts a batch together: its queries, and its distinct passages in the order in which the lists name them.
+ * @throws `signal.reason` when aborted
+ */
+export async function makeBatch(
+  set: TrainingSet,
+  passages: PackedTexts,
+  lists: Int32Array,
+  signal?: AbortSignal,
+): Promise<Batch> {
   const { listLength } = set;
   const rows = new Int32Array(lists.length * listLength);
   const teacher = new Float64Array(lists.length * listLength);
   const rowOf = new Map<number, number>();
-  const breathe = breather();
+  const breathe = breather(signal);
   for (let i = 0; i < lists.length; i++) {
     const start = lists[i]! * listLength;
     for (let j = 0; j < listLength; j++) {
@@ -154,6 +165,7 @@ export async function makeBatch(set: TrainingSet, passages: PackedTexts, lists: 
     teacher.set(set.teacher.subarray(start, start + listLength), i * listLength);
     await breathe();
   }
-  const queries = gatherTexts(set.queries, lists);
-  return { lists, queries, passages: gatherTexts(passages, [...rowOf.keys()]), rows, teacher, listLength };
+  const queries = await gatherManyTexts(set.queries, lists, signal);
+  const distinct = await gatherManyTexts(passages, Int32Array.from(rowOf.keys()), signal);
+  return { lists, queries, passages: distinct, rows, teacher, listLength };
 }

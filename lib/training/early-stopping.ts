@@ -1,6 +1,6 @@
 import type { Losses } from '../native.js';
 
-/** What early stopping remembers; plain, so that it can be stored. */
+/** What early stopping remembers between evaluations. */
 export interface EarlyStoppingState {
   /** Lowest listwise loss on dev so far. */
   bestListwise: number;

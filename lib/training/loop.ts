@@ -11,7 +11,7 @@ import { WatchedTrainer } from './watched-trainer.js';
 /** Why training ended. */
 export type StopReason = 'epochs' | 'maxSteps' | 'patience';
 
-/** Where a run stands, apart from weights and moments; plain, so that it can be stored and a run go on from it. */
+/** Where a run stands, apart from weights and moments. */
 export interface TrainingState {
   /** Steps taken. */
   step: number;
@@ -66,7 +66,7 @@ export class TrainingLoop {
     while (!state.stopped) {
       const batches = await epochBatches(data.train, { ...options, epoch: state.epoch });
       while (!state.stopped && state.batch < batches.length) {
-        await this.#step(await makeBatch(data.train, data.passages, batches[state.batch]!));
+        await this.#step(await makeBatch(data.train, data.passages, batches[state.batch]!, options.signal));
         const ended = state.step >= plan.totalSteps;
         if (ended || this.#isEvaluationDue(batches.length)) await this.#evaluate();
         if (ended) state.stopped ??= state.step === options.maxSteps ? 'maxSteps' : 'epochs';
@@ -144,6 +144,7 @@ export class TrainingLoop {
         dev,
         data.passages,
         Int32Array.from({ length: size }, (_, i) => start + i),
+        signal,
       );
       const losses = await this.#trainer.evaluate(this.#batchArgs(batch), {
         signal,

@@ -15,7 +15,7 @@ export interface TrainingOptions
     Pick<ModelOptions, 'device' | 'precision' | 'pooling' | 'queryPrefix' | 'passagePrefix' | 'revision'> {
   /** The model to start from: a directory in sentence-transformers' layout or a Hub name. */
   model: string;
-  /** Lists to train on: a file, several, or an array. */
+  /** Lists to train on: a file (see readLists) or an array. */
   lists: ListsSource;
   /** Lists to stop and to choose by; without them the run goes to its end and the last weights are kept. */
   dev?: ListsSource;
@@ -23,7 +23,7 @@ export interface TrainingOptions
   corpus?: TrainingCorpus;
   /** Directory for log.jsonl, training.json and model/. What an earlier run left there is replaced. */
   output: string;
-  /** Passages used of each list, from its front. Default all. */
+  /** Passages used of each list, from its front. Default all, and then all lists must have as many. */
   listLength?: number;
   /**
    * Temperature of the teacher's softmax. 'match', the default, chooses it once, before training, so that the teacher's
@@ -74,7 +74,7 @@ export interface TrainingNumbers {
    * same gradient. Default half of the memory that is free, or 4 GiB on CUDA.
    */
   keepBytes: number;
-  /** Most lists that 'match' looks at. Default 256. */
+  /** Most lists that 'match' looks at: all, or a seeded sample where there are more. Default 4,096. */
   temperatureLists: number;
 }
 
@@ -96,7 +96,7 @@ const DEFAULTS = {
   patience: 2,
   seed: 1,
   tokenBudget: 4096,
-  temperatureLists: 256,
+  temperatureLists: 4096,
   studentTemperature: 0.05,
   teacherTemperature: 'match' as const,
   contrastiveTemperature: 0.01,

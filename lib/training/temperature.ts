@@ -1,3 +1,5 @@
+import { breather } from '../event-loop.js';
+
 /** How a teacher's temperature was matched to a student. */
 export interface TemperatureMatch {
   temperature: number;
@@ -22,10 +24,18 @@ const LOWEST = 0.01;
 const HIGHEST = 10;
 
 /** Mean over lists of the entropy of softmax(scores / temperature), in nats; between 0 and log(listLength). */
-export function meanEntropy({ scores, listLength }: ListScores, temperature: number): number {
+export async function meanEntropy(
+  { scores, listLength }: ListScores,
+  temperature: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const breathe = breather(signal);
   const lists = scores.length / listLength;
   let total = 0;
-  for (let i = 0; i < lists; i++) total += entropy(scores, i * listLength, listLength, temperature);
+  for (let i = 0; i < lists; i++) {
+    total += entropy(scores, i * listLength, listLength, temperature);
+    if (i % 1024 === 1023) await breathe();
+  }
   return total / lists;
 }
 
@@ -51,24 +61,31 @@ function entropy(scores: ArrayLike<number>, start: number, length: number, tempe
  * or too peaked for any temperature from 0.01 to 10 times the scores' range, that bound is taken: a teacher without
  * differences must not have its noise blown up into an order.
  */
-export function matchTemperature(teacher: ListScores, studentEntropy: number): TemperatureMatch {
+export async function matchTemperature(
+  teacher: ListScores,
+  studentEntropy: number,
+  signal?: AbortSignal,
+): Promise<TemperatureMatch> {
   const range = scoreRange(teacher.scores) || 1;
   let [low, high] = [Math.log(LOWEST * range), Math.log(HIGHEST * range)];
-  const at = (temperature: number, bound?: TemperatureMatch['bound']): TemperatureMatch => ({
-    temperature,
+  const entropyAt = (logarithm: number) => meanEntropy(teacher, Math.exp(logarithm), signal);
+  const at = async (logarithm: number, bound?: TemperatureMatch['bound']): Promise<TemperatureMatch> => ({
+    temperature: Math.exp(logarithm),
     studentEntropy,
-    teacherEntropy: meanEntropy(teacher, temperature),
+    teacherEntropy: await entropyAt(logarithm),
     lists: teacher.scores.length / teacher.listLength,
     ...(bound && { bound }),
   });
-  if (meanEntropy(teacher, Math.exp(low)) >= studentEntropy) return at(Math.exp(low), 'lowest');
-  if (meanEntropy(teacher, Math.exp(high)) <= studentEntropy) return at(Math.exp(high), 'highest');
+  if ((await entropyAt(low)) >= studentEntropy) return at(low, 'lowest');
+  if ((await entropyAt(high)) <= studentEntropy) return at(high, 'highest');
+  const breathe = breather(signal);
   for (let i = 0; i < 60; i++) {
     const middle = (low + high) / 2;
-    if (meanEntropy(teacher, Math.exp(middle)) < studentEntropy) low = middle;
+    if ((await entropyAt(middle)) < studentEntropy) low = middle;
     else high = middle;
+    await breathe();
   }
-  return at(Math.exp((low + high) / 2));
+  return at((low + high) / 2);
 }
 
 function scoreRange(scores: ArrayLike<number>): number {

@@ -3,12 +3,13 @@ import { passageText } from '../corpus/passage.js';
 import { describe, InvalidArgumentError, ListwiseError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readLists } from '../lists/file.js';
+import { type GivenList, settleGivenLists } from '../lists/given.js';
 import type { EmbeddingModel } from '../models/model.js';
 import type { PackedTexts } from '../native.js';
 import type { ListPassage, LongWork, TrainingList } from '../types.js';
 
-/** Lists files, or lists at hand. */
-export type ListsSource = string | readonly string[] | readonly TrainingList[];
+/** One lists file, or lists at hand. */
+export type ListsSource = string | readonly GivenList[];
 
 /** Passages by id beside what loadCorpus takes. */
 export type TrainingCorpus = CorpusSource | ReadonlyMap<string, { title?: string; text: string } | string>;
@@ -52,8 +53,9 @@ export interface TrainingDataOptions extends LongWork {
 export async function readTrainingData(model: EmbeddingModel, options: TrainingDataOptions): Promise<TrainingData> {
   const { signal, onProgress } = options;
   const corpus = await settleCorpus(options.corpus, options);
-  const train = await settleLists(options.lists, 'lists', { corpus, signal });
-  const dev = options.dev === undefined ? undefined : await settleLists(options.dev, 'dev', { corpus, signal });
+  const reading = { corpus, listLength: options.listLength, signal };
+  const train = await settleLists(options.lists, 'lists', reading);
+  const dev = options.dev === undefined ? undefined : await settleLists(options.dev, 'dev', reading);
   const texts = new PassageTexts(corpus);
   const collect = (lists: readonly TrainingList[]) =>
     texts.collect(lists, settleListLength(lists, options.listLength), signal);
@@ -100,32 +102,17 @@ async function settleCorpus(source: TrainingCorpus | undefined, work: LongWork):
 async function settleLists(
   source: ListsSource,
   argument: string,
-  options: { corpus?: PassageLookup; signal?: AbortSignal },
+  options: { corpus?: PassageLookup; listLength?: number; signal?: AbortSignal },
 ): Promise<readonly TrainingList[]> {
-  const given: readonly unknown[] = typeof source === 'string' ? [source] : source;
-  if (!Array.isArray(given) || given.length === 0) {
-    throw new InvalidArgumentError(argument, 'a file of training lists, several, or an array of lists', source);
+  if (typeof source === 'string' && source !== '') return readLists(source, options);
+  const expected = 'a file of training lists or an array of lists';
+  if (!Array.isArray(source) || source.length === 0) throw new InvalidArgumentError(argument, expected, source);
+  if (source.every((one) => typeof one === 'string')) {
+    // Joined, they would be one set: a batch would mix them.
+    const remedy = 'they are files, and one is taken; several that belong together can be joined to one';
+    throw new InvalidArgumentError(argument, expected, source, remedy);
   }
-  if (given.every((one) => typeof one === 'string')) {
-    const files = await Promise.all(given.map((file) => readLists(file, options)));
-    return files.flat();
-  }
-  for (const [place, list] of given.entries()) checkList(list as TrainingList, `${argument}[${place}]`);
-  return given as readonly TrainingList[];
-}
-
-function checkList(list: TrainingList, name: string): void {
-  if (typeof list !== 'object' || list === null || typeof list.query !== 'string' || list.query.trim() === '') {
-    throw new InvalidArgumentError(name, 'a list with a query that is not empty', list?.query ?? list);
-  }
-  if (!Array.isArray(list.passages) || list.passages.length < 2) {
-    throw new InvalidArgumentError(`${name}.passages`, 'at least two passages, the positive first,', list.passages);
-  }
-  for (const [j, { id, score }] of list.passages.entries()) {
-    if (typeof id !== 'string') throw new InvalidArgumentError(`${name}.passages[${j}].id`, 'a string', id);
-    if (!Number.isFinite(score))
-      throw new InvalidArgumentError(`${name}.passages[${j}].score`, 'a finite number', score);
-  }
+  return settleGivenLists(source, argument, options);
 }
 
 function settleListLength(lists: readonly TrainingList[], wanted: number | undefined): number {
@@ -159,7 +146,7 @@ class PassageTexts {
     const rows = new Int32Array(lists.length * listLength);
     const teacher = new Float64Array(lists.length * listLength);
     const breathe = breather(signal);
-    const ids = lists.map((list, place) => list.id ?? String(place));
+    const ids = lists.map(({ id }) => id);
     for (const [i, { passages }] of lists.entries()) {
       for (let j = 0; j < listLength; j++) {
         rows[i * listLength + j] = this.#row(passages[j]!, ids[i]!);

@@ -63,13 +63,21 @@ export class WatchedTrainer {
   }
 
   async #watch<T extends Losses>(start: Parameters<typeof runJob<T>>[0], watch: WatchOptions): Promise<T> {
-    const { signal, onShare, what, queryIds } = watch;
+    const { signal, what, queryIds } = watch;
+    const stop = new AbortController();
+    const unlink = passOn(signal, stop);
+    // Thrown inside a timer, an error of onShare would end the process.
     const timer = setInterval(() => {
-      const { done, total } = this.#trainer.progress();
-      if (total > 0) onShare?.(Math.min(1, done / total));
+      try {
+        this.#report(watch);
+      } catch (error) {
+        clearInterval(timer);
+        stop.abort(error);
+      }
     }, POLL_MS);
     try {
-      const result = await runJob(start, signal);
+      const result = await runJob(start, stop.signal);
+      stop.signal.throwIfAborted();
       const wrong = Object.entries(result).find(([, value]) => !Number.isFinite(value));
       if (!wrong) return result;
       throw new NotFiniteError(what, `${wrong[0]} is ${wrong[1]}`, queryIds());
@@ -78,6 +86,20 @@ export class WatchedTrainer {
       throw new NotFiniteError(what, error.message.replace(/\.$/, ''), queryIds(), { cause: error });
     } finally {
       clearInterval(timer);
+      unlink();
     }
   }
+
+  #report({ onShare }: WatchOptions): void {
+    const { done, total } = this.#trainer.progress();
+    if (total > 0) onShare?.(Math.min(1, done / total));
+  }
+}
+
+/** Aborts `to` when `from` does. The result takes the link off again: `from` may outlive thousands of steps. */
+function passOn(from: AbortSignal | undefined, to: AbortController): () => void {
+  const abort = () => to.abort(from?.reason);
+  if (from?.aborted) abort();
+  from?.addEventListener('abort', abort, { once: true });
+  return () => from?.removeEventListener('abort', abort);
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
@@ -231,6 +231,23 @@ describe('specialize', function () {
     expect((await rejection(run(options({ exclude })))).message).to.contain(
       '120 by stage queries). For example p59:title: ',
     );
+  });
+
+  it('trains again for what changes the result, and not for how steps are cut to fit in memory', async () => {
+    const given = options({ until: 'training' });
+    const { stages } = await run(given);
+    const { teacherTemperature, temperatureMatch } = stages.training!.counts as Record<string, any>;
+    expect(temperatureMatch.temperature).to.equal(teacherTemperature);
+    expect(temperatureMatch.lists).to.equal((stages.lists!.counts as { train: number }).train);
+    expect((await run({ ...given, tokenBudget: 64, keepBytes: 0 })).did.at(-1)).to.equal('training reused');
+    expect((await run({ ...given, learningRate: 2e-3 })).did.at(-1)).to.equal('training done');
+  });
+
+  it('refuses a run directory inside of the base model, before any work', async () => {
+    const { message } = await rejection(run(options({ output: join(model, 'run') })));
+    expect(message).to.match(/^Expected a directory outside of the base model's \(.*\) for output but received/);
+    expect(events).to.deep.equal([]);
+    expect(existsSync(join(model, 'run'))).to.equal(false);
   });
 
   it('stops when aborted, and goes on from there', async () => {

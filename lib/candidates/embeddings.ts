@@ -2,6 +2,7 @@ import type { Corpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
 import { InvalidArgumentError } from '../errors.js';
 import type { TextEmbedder } from '../evaluation/retrieval.js';
+import { breather } from '../event-loop.js';
 import type { LongWork, Query } from '../types.js';
 
 /** Embeddings by id. Row i of `matrix` (ids × dimension, row-major) is the embedding of the i-th id. */
@@ -32,10 +33,31 @@ export class Embeddings {
   row(row: number): Float32Array {
     return this.matrix.subarray(row * this.dimension, (row + 1) * this.dimension);
   }
+
+  /** A matrix of these rows, in the order given. @throws `signal.reason` when aborted */
+  async gather(rows: readonly number[], { signal }: Pick<LongWork, 'signal'> = {}): Promise<Float32Array> {
+    const matrix = new Float32Array(rows.length * this.dimension);
+    const breathe = breather(signal);
+    for (const [i, row] of rows.entries()) {
+      matrix.set(this.row(row), i * this.dimension);
+      await breathe();
+    }
+    return matrix;
+  }
 }
 
 /** Passages whose texts are at hand at one time. */
 const WINDOW = 16384;
+
+async function textsOf(corpus: Corpus, start: number, count: number, signal?: AbortSignal): Promise<string[]> {
+  const breathe = breather(signal);
+  const texts: string[] = [];
+  for (let row = start; row < start + count; row++) {
+    texts.push(passageText(corpus.at(row)));
+    await breathe();
+  }
+  return texts;
+}
 
 /** Embeds all passages of a corpus, rows in the corpus' order. */
 export async function embedCorpus(
@@ -47,7 +69,7 @@ export async function embedCorpus(
   const matrix = new Float32Array(corpus.size * dimension);
   for (let start = 0; start < corpus.size; start += WINDOW) {
     const count = Math.min(WINDOW, corpus.size - start);
-    const texts = Array.from({ length: count }, (_, i) => passageText(corpus.at(start + i)));
+    const texts = await textsOf(corpus, start, count, signal);
     const embeddings = await embedder.encode(texts, {
       kind: 'passage',
       signal,

@@ -2,6 +2,7 @@ import { embedQueries } from '../candidates/embeddings.js';
 import { type Comparison, compare } from '../evaluation/compare.js';
 import { evaluateRun } from '../evaluation/measures.js';
 import { retrieve } from '../evaluation/retrieval.js';
+import { breather } from '../event-loop.js';
 import { writeLines } from '../formats/atomic.js';
 import { readBeir, type TestCollection } from '../formats/beir.js';
 import { writeTrecRun } from '../formats/trec.js';
@@ -72,10 +73,14 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
   };
 }
 
-async function hashCollection({ corpus, queries, qrels }: TestCollection, signal?: AbortSignal): Promise<string> {
-  const judged = [...qrels].map(([query, grades]) => JSON.stringify([query, ...grades]));
-  const texts = [corpus, queries].map((records) => records.map((record) => JSON.stringify(record)));
-  return hashTexts([...texts[0]!, ...texts[1]!, ...judged], signal);
+function hashCollection(collection: TestCollection, signal?: AbortSignal): Promise<string> {
+  return hashTexts(fields(collection), signal);
+}
+
+function* fields({ corpus, queries, qrels }: TestCollection): Generator<string> {
+  for (const passage of corpus) yield JSON.stringify(passage);
+  for (const query of queries) yield JSON.stringify(query);
+  for (const [query, grades] of qrels) yield JSON.stringify([query, ...grades]);
 }
 
 /** The dev lists' queries, each with its source as the one relevant passage, over the passages that may be found. */
@@ -95,11 +100,10 @@ async function baseRun(bench: Workbench, collection: TestCollection): Promise<Ru
   const { k } = bench.options;
   const embedder = await bench.embedder();
   try {
-    const rows = rowsInCorpus(collection.corpus, bench);
+    const rows = await rowsInCorpus(collection.corpus, bench);
     if (!rows) return await retrieve(embedder, collection, { k, ...bench.work });
     const passages = await bench.passages();
-    const matrix = new Float32Array(rows.length * passages.dimension);
-    rows.forEach((row, i) => matrix.set(passages.row(row), i * passages.dimension));
+    const matrix = await passages.gather(rows, bench.work);
     const queries = await embedQueries(embedder, collection.queries, bench.work);
     const { dimension } = passages;
     const best = await searchEmbeddings({ queries: queries.matrix, corpus: matrix, dimension, k, ...bench.work });
@@ -110,14 +114,19 @@ async function baseRun(bench: Workbench, collection: TestCollection): Promise<Ru
 }
 
 /** Where the passages stand in the run's corpus, if all of them do with the same text. */
-function rowsInCorpus(passages: readonly Passage[], { corpus }: Workbench): number[] | undefined {
+async function rowsInCorpus(
+  passages: readonly Passage[],
+  { corpus, options }: Workbench,
+): Promise<number[] | undefined> {
   const rows: number[] = [];
+  const breathe = breather(options.signal);
   for (const { id, title, text } of passages) {
     const row = corpus.row(id);
     if (row === undefined) return undefined;
     const own = corpus.at(row);
     if (own.title !== title || own.text !== text) return undefined;
     rows.push(row);
+    await breathe();
   }
   return rows;
 }

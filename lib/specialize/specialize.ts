@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { loadCorpus } from '../corpus/corpus.js';
 import { readModelDirectory } from '../models/directory.js';
 import { resolveModel } from '../models/hub.js';
+import { checkOutside } from '../models/save-target.js';
 import { candidatesStage, teacherStage } from './candidate-stages.js';
 import { corpusStage, embeddingsStage, queriesStage } from './corpus-stages.js';
 import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
@@ -94,6 +95,7 @@ async function openBench(options: SettledOptions): Promise<Workbench> {
     queryMaxLength: options.queryMaxLength ?? Math.min(64, queryMaxLength),
   };
   const corpus = await loadCorpus(options.corpus, { signal, onProgress });
+  await checkOutside(options.output, modelDirectory, 'output');
   const directory = new RunDirectory(resolve(options.output));
   await mkdir(directory.path, { recursive: true });
   return new Workbench({ options: settled, directory, corpus, modelDirectory });

@@ -42,9 +42,11 @@ export async function listsStage(bench: Workbench): Promise<Stage> {
 export async function trainingStage(bench: Workbench): Promise<Stage> {
   const { options, directory, corpus, work } = bench;
   const { onStep, ...choices } = trainingOptions(options);
+  // How a step is cut to fit in memory changes the result by no more than rounding.
+  const { tokenBudget: _, keepBytes: __, ...decisive } = choices;
   return {
     name: 'training',
-    options: choices as Record<string, Json | undefined>,
+    options: decisive as Record<string, Json | undefined>,
     inputs: { model: await bench.modelHash() },
     outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await filesIn(directory.path, FILES.model))],
     work: async () => {
@@ -83,10 +85,15 @@ async function filesIn(directory: string, folder: string): Promise<string[]> {
     .sort();
 }
 
-function countsOf({ steps, stopped, teacherTemperature, lists, base, best, seconds }: TrainingResult): Json {
+function countsOf({ steps, stopped, teacherTemperature, temperatureMatch, ...rest }: TrainingResult): Json {
+  const { lists, base, best, seconds } = rest;
   const losses = (record: TrainingResult['best']) =>
     record
       ? { step: record.step, listwise: record.listwise, contrastive: record.contrastive, loss: record.loss }
       : null;
-  return { steps, stopped, teacherTemperature, lists, devBase: losses(base), devBest: losses(best), seconds };
+  const match = temperatureMatch ? { temperatureMatch: { ...temperatureMatch } } : {};
+  return {
+    ...{ steps, stopped, teacherTemperature, ...match },
+    ...{ lists, devBase: losses(base), devBest: losses(best), seconds },
+  };
 }

@@ -11,7 +11,7 @@
           'inputs': [],
           # Never made, so that the action always runs; lib/setup knows whether there is anything to compile.
           'outputs': ['build/compiled-by-cmake-js'],
-          'action': ['node', 'lib/setup/main.js', '--addon'],
+          'action': ['node', 'lib/setup/main.js', '--addon', '--no-download'],
         },
       ],
     },

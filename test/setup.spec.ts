@@ -339,6 +339,53 @@ describe('loadAddon', () => {
   });
 });
 
+describe('the install script', () => {
+  useHome();
+
+  it('compiles in a clone, as `npm rebuild` runs it, and only what is not compiled', function () {
+    this.timeout(120_000);
+    const directory = smallPackage();
+    write('small/tsconfig.json', '{}');
+    const env = { LIBTORCH: fakeTorch('torch') };
+    const first = runNode(directory, ['lib/setup/install.js'], env);
+    expect(first, first.stderr).to.include({ status: 0 });
+    expect(first.stderr).to.include('Compiled the addon');
+    expect(load(directory, env)).to.equal('7\n');
+    expect(runNode(directory, ['lib/setup/install.js'], env).stderr).to.equal('');
+  });
+
+  it('neither fails nor downloads where there is no libtorch or where packages are missing', () => {
+    const directory = smallPackage();
+    write('small/tsconfig.json', '{}');
+    const without = { LIBTORCH: '', PYTHON: fakePython(null), LISTWISE_CACHE: join(home, 'cache') };
+    const hint = 'listwise: no libtorch was found yet. Run `npm run setup` once to prepare it.\n';
+    expect(runNode(directory, ['lib/setup/install.js'], without)).to.deep.include({ status: 0, stderr: hint });
+    rmSync(join(directory, 'node_modules'));
+    const { status, stderr } = runNode(directory, ['lib/setup/install.js'], { LIBTORCH: fakeTorch('torch') });
+    expect(status).to.equal(0);
+    expect(stderr).to.include('not compiled yet').and.to.include('npm run setup');
+    expect(existsSync(join(home, 'cache'))).to.equal(false);
+    expect(existsSync(join(directory, 'build'))).to.equal(false);
+  });
+});
+
+describe('set-up without downloads, as `node-gyp rebuild` runs it', () => {
+  useHome();
+
+  it('compiles with the libtorch that is there, and says what to do where there is none', function () {
+    this.timeout(120_000);
+    const directory = smallPackage();
+    const action = /'action': \['node', (.*)\]/.exec(readFileSync(join(directory, 'binding.gyp'), 'utf8'))?.[1];
+    const args = [...String(action).matchAll(/'([^']+)'/g)].map(([, argument]) => String(argument));
+    const without = { LIBTORCH: '', PYTHON: fakePython(null), LISTWISE_CACHE: join(home, 'cache') };
+    const { status, stderr } = runNode(directory, args, without);
+    expect(status).to.equal(1);
+    expect(stderr).to.include('there is no libtorch to compile it against').and.to.include('npx listwise setup');
+    expect(existsSync(join(home, 'cache'))).to.equal(false);
+    expect(runNode(directory, args, { LIBTORCH: fakeTorch('torch') }).stderr).to.include('Compiled the addon');
+  });
+});
+
 describe('ensureSmallModel', () => {
   useHome();
 

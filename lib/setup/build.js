@@ -95,11 +95,30 @@ function jobs() {
 }
 
 function checkTools() {
+  const packages = missingBuildPackages();
+  if (packages.length) {
+    throw new SetupError(`The addon must be compiled, and the npm packages ${packages.join(', ')} are missing.`, {
+      fixes: ['install them: `npm install`'],
+    });
+  }
   const missing = missingTools();
   if (missing.length === 0) return;
   throw new SetupError(`The addon must be compiled, and ${missing.join(' and ')} cannot be found.`, {
     found: missing.map((tool) => `${tool} in PATH`),
     fixes: ['Debian, Ubuntu: `apt install g++ make cmake`', 'macOS: `xcode-select --install` and `brew install cmake`'],
+  });
+}
+
+/** The npm packages that compiling needs and that cannot be found. @returns {string[]} */
+export function missingBuildPackages() {
+  const { resolve } = createRequire(import.meta.url);
+  return ['cmake-js', 'node-addon-api', 'node-api-headers'].filter((name) => {
+    try {
+      resolve(`${name}/package.json`);
+      return false;
+    } catch {
+      return true;
+    }
   });
 }
 

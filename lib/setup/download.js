@@ -4,10 +4,28 @@ import { runCommand, say } from './command.js';
 import { SetupError } from './errors.js';
 import { describeLibtorch, findLibtorch, inspect, OLDEST_LIBTORCH, OWN_LIBTORCH } from './libtorch.js';
 import { withLock } from './lock.js';
-import { cacheDirectory } from './paths.js';
+import { cacheDirectory, isCheckout } from './paths.js';
 import { pythonHasPip, pythonProgram, pythonVersion } from './python.js';
 
 /** @typedef {import('./libtorch.js').Libtorch} Libtorch */
+
+/**
+ * The libtorch that is there already.
+ * @returns {Libtorch}
+ * @throws {SetupError} if there is none
+ */
+export function requireLibtorch() {
+  const { libtorch, skipped } = findLibtorch();
+  if (libtorch) return libtorch;
+  throw new SetupError('The addon must be compiled, and there is no libtorch to compile it against.', {
+    found: skipped,
+    fixes: [
+      `let listwise fetch one and compile: \`${isCheckout() ? 'npm run setup' : 'npx listwise setup'}\``,
+      'or install torch in the active Python: `pip install torch`',
+      'or set LIBTORCH to an unpacked libtorch',
+    ],
+  });
+}
 
 /**
  * Finds libtorch, and where there is none makes listwise's own copy by pip. pip's configuration decides where it

@@ -1,25 +1,25 @@
 import { prebuiltFor } from './addon.js';
-import { buildAddon, missingTools } from './build.js';
+import { buildAddon, missingBuildPackages, missingTools } from './build.js';
 import { say } from './command.js';
 import { findLibtorch } from './libtorch.js';
 import { isCheckout } from './paths.js';
 
+const SETUP = isCheckout() ? 'npm run setup' : 'npx listwise setup';
+
 /**
- * What `npm install listwise` runs. Downloads nothing: compiles the addon if a libtorch and a compiler are there and
- * no prebuilt addon fits. Never fails the installation, since `npx listwise setup` can do it later and explain more.
+ * What `npm install listwise` runs, and `npm install` and `npm rebuild` in a clone. Downloads nothing: compiles the
+ * addon if packages, a libtorch and a compiler are there and no prebuilt addon fits; what is compiled already is not
+ * compiled again. Never fails the installation, since set-up can do it later and explain more.
  */
 async function install() {
-  if (isCheckout()) return;
   const { libtorch } = findLibtorch();
-  if (!libtorch) return say('listwise: no libtorch was found yet. Run `npx listwise setup` once to prepare it.');
-  if (prebuiltFor(libtorch)) return;
-  if (missingTools().length)
-    return say('listwise: the addon is not compiled yet. Run `npx listwise setup` to see why.');
+  if (!libtorch) return say(`listwise: no libtorch was found yet. Run \`${SETUP}\` once to prepare it.`);
+  if (!isCheckout() && prebuiltFor(libtorch)) return;
+  if (missingBuildPackages().length || missingTools().length)
+    return say(`listwise: the addon is not compiled yet. Run \`${SETUP}\`, which does it or says why it cannot.`);
   await buildAddon(libtorch);
 }
 
 install().catch((error) => {
-  say(
-    `listwise: ${error.message}\nlistwise: the package is installed; once that is mended, run \`npx listwise setup\`.`,
-  );
+  say(`listwise: ${error.message}\nlistwise: the package is installed; once that is mended, run \`${SETUP}\`.`);
 });

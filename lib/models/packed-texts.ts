@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { breather } from '../event-loop.js';
 import type { PackedTexts } from '../native.js';
 
@@ -73,6 +74,9 @@ export async function gatherManyTexts(
   rows: ArrayLike<number>,
   signal?: AbortSignal,
 ): Promise<PackedTexts> {
+  // Making room for a large batch takes a while by itself.
+  await nextTurn();
+  signal?.throwIfAborted();
   const breathe = breather(signal);
   const gathered = room(texts, rows);
   for (let i = 0; i < rows.length; i++) {

@@ -1,13 +1,10 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { readModelDirectory } from '../../lib/models/directory.js';
 import { supportedFamilies } from '../../lib/models/families.js';
 import { type NativeEncoder, native, type PackedTexts, runJob } from '../../lib/native.js';
 import { expectClose } from '../helpers.js';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const models = join(resolve(root, process.env.PARITY ?? 'test/fixtures/parity'), 'models');
+import { missingFiles, parityFolders } from './directory.js';
 
 interface Expected {
   inputIds: number[][];
@@ -22,13 +19,23 @@ function pack(texts: number[][]): PackedTexts {
 }
 
 describe('parity of encoders with transformers', () => {
-  for (const name of existsSync(models) ? readdirSync(models) : []) {
-    const directory = join(models, name);
+  const models = parityFolders('models');
+  if (models.length === 0) it('is compared where the parity directory has models');
+  for (const { name, path: directory } of models) {
+    const missing = missingFiles(directory, ['config.json', 'expected.json', 'model.safetensors']);
+    if (missing.length > 0) {
+      it(`is compared with ${name} where that has ${missing.join(', ')}`);
+      continue;
+    }
     const config = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
     const expected: Partial<Expected> = JSON.parse(readFileSync(join(directory, 'expected.json'), 'utf8'));
     const { inputIds, firstToken, mean } = expected;
-    if (!supportedFamilies.includes(config.model_type) || !inputIds || !firstToken || !mean) {
-      it.skip(`${name} (${config.model_type}${mean ? '' : ', no embedder'}: not supported)`);
+    if (!supportedFamilies.includes(config.model_type)) {
+      it.skip(`${name} (${config.model_type}: not supported)`);
+      continue;
+    }
+    if (!inputIds || !firstToken || !mean) {
+      it.skip(`${name} (its expected.json has no embeddings: not supported)`);
       continue;
     }
     describe(name, () => {

@@ -1,17 +1,15 @@
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { readNpy, writeNpy } from '../candidates/npy.js';
 import type { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
+import { hashModel } from '../specialize/hashes.js';
 
 /** What stands beside a .npy file of embeddings, as <file>.json: how they were made, and the id of each row. */
 export interface EmbeddingsRecord {
   model: string;
-  /** SHA-256 over the model's weights, so that vectors of two models are not mixed. */
-  weights: string;
+  /** SHA-256 over the model's files, so that vectors of two models are not mixed. */
+  modelHash: string;
   kind: 'query' | 'passage';
   prefix: string;
   pooling: string;
@@ -21,16 +19,23 @@ export interface EmbeddingsRecord {
   ids: string[];
 }
 
+interface RecordChoices {
+  model: string;
+  kind: 'query' | 'passage';
+  maxLength?: number | undefined;
+  signal: AbortSignal;
+}
+
 /** How this embedder makes embeddings of a kind, without the ids. */
 export async function recordOf(
   embedder: Embedder,
-  { model, kind, maxLength }: { model: string; kind: 'query' | 'passage'; maxLength?: number | undefined },
+  { model, kind, maxLength, signal }: RecordChoices,
 ): Promise<Omit<EmbeddingsRecord, 'ids'>> {
   const { pooling, normalize, queryPrefix, passagePrefix, queryMaxLength } = embedder.settings;
   const own = kind === 'query' ? queryMaxLength : embedder.maxLength;
   return {
     model,
-    weights: await weightsHash(embedder.directory),
+    modelHash: await hashModel(embedder.directory, signal),
     kind,
     prefix: kind === 'query' ? queryPrefix : passagePrefix,
     pooling,
@@ -38,13 +43,6 @@ export async function recordOf(
     maxLength: maxLength ?? own,
     dimension: embedder.dimension,
   };
-}
-
-async function weightsHash(directory: string): Promise<string> {
-  const hash = createHash('sha256');
-  const files = (await readdir(directory)).filter((name) => name.endsWith('.safetensors')).sort();
-  for (const file of files) await pipeline(createReadStream(join(directory, file)), hash, { end: false });
-  return hash.digest('hex');
 }
 
 /** Writes the matrix as .npy and its record beside it. */
@@ -69,8 +67,9 @@ export async function readEmbeddings(
   const record = await readRecord(`${file}.json`);
   for (const [field, wanted] of Object.entries(expected)) {
     const found = record[field as keyof EmbeddingsRecord];
-    // A model may be named in several ways; its weights say which it is.
+    // A model may be named in several ways; the hash of its files says which it is.
     if (field === 'model' || found === wanted) continue;
+    if (field === 'modelHash') throw otherModel(file, record.model, expected.model);
     throw new DataError(
       { file: `${file}.json`, field },
       `Expected embeddings with ${field} ${JSON.stringify(wanted)} but these have ${JSON.stringify(found)}; remove ` +
@@ -81,6 +80,14 @@ export async function readEmbeddings(
   if (rows === record.ids.length && columns === record.dimension) return { ids: record.ids, values };
   const problem = `Expected ${record.ids.length} × ${record.dimension} numbers, as ${file}.json says, but found ${rows} × ${columns}.`;
   throw new DataError({ file }, problem);
+}
+
+function otherModel(file: string, found: unknown, wanted: string): DataError {
+  return new DataError(
+    { file: `${file}.json`, field: 'modelHash' },
+    `Expected embeddings of the model ${wanted} as its files are now, but these come from other files (${found}); ` +
+      'remove both files to have them made anew, or name another file.',
+  );
 }
 
 async function readRecord(file: string): Promise<EmbeddingsRecord> {

@@ -87,7 +87,7 @@ async function corpusEmbeddings(
     const { ids, matrix } = await embedCorpus(embedder, corpus, { signal, onProgress });
     return { ids, values: matrix };
   }
-  const expected = await recordOf(embedder, { model, kind: 'passage' });
+  const expected = await recordOf(embedder, { model, kind: 'passage', signal });
   const there = await readEmbeddings(file, { expected, signal });
   if (there) return checkIds(file, there, corpus);
   const { ids, matrix } = await embedCorpus(embedder, corpus, { signal, onProgress });

@@ -5,6 +5,9 @@ import { SetupError } from './setup/errors.js';
 /**
  * The whole surface of the C++ addon, and the only module that touches it. Ids and rows are whole numbers, matrices are
  * row-major, sequences are packed: text i is ids[offsets[i]] to ids[offsets[i + 1] - 1], and nothing is padded.
+ *
+ * Typed arrays are read in place on another thread: until a job's promise settles they must not be changed, and their
+ * buffers not be transferred to a worker, which Node-API gives an addon no way to prevent.
  */
 export interface PackedTexts {
   /** Token ids of all texts, one after the other. */

@@ -7,6 +7,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 
@@ -18,6 +19,8 @@ namespace {
 
 // Below this a pooled vector has no direction; as torch.nn.functional.normalize.
 constexpr double smallestLength = 1e-12;
+// More is a mistake in a config: no published encoder comes near.
+constexpr int64_t mostLayers = 1000;
 
 void checkSpec(const EncoderSpec& spec) {
   const auto& a = spec.architecture;
@@ -34,14 +37,25 @@ void checkSpec(const EncoderSpec& spec) {
   positive(a.intermediateSize, "intermediateSize");
   positive(a.maxPositions, "maxPositions");
   positive(a.tokenTypes, "tokenTypes");
+  if (a.layers > mostLayers) {
+    throw invalidArgument("Expected at most " + std::to_string(mostLayers) +
+                          " for architecture.layers but received " + std::to_string(a.layers) +
+                          ".");
+  }
   if (a.hiddenSize % a.heads != 0) {
     throw invalidArgument(
         "Expected architecture.hiddenSize to be a multiple of architecture.heads but received " +
         std::to_string(a.hiddenSize) + " and " + std::to_string(a.heads) + ".");
   }
   if (spec.files.empty()) throw invalidArgument("Expected at least one weights file in files.");
-  const at::Device device(spec.device);
-  if (device.is_cuda() && !at::hasCUDA()) {
+  const bool isCuda = spec.device == "cuda" || spec.device.starts_with("cuda:");
+  const std::string number = spec.device.size() > 5 ? spec.device.substr(5) : "0";
+  if (spec.device != "cpu" && (!isCuda || number.size() > 3 ||
+                               number.find_first_not_of("0123456789") != std::string::npos)) {
+    throw invalidArgument("Expected 'cpu', 'cuda' or 'cuda:N' for device but received \"" +
+                          spec.device + "\".");
+  }
+  if (isCuda && !at::hasCUDA()) {
     throw Error(
         "UNSUPPORTED",
         "Expected a CUDA device for " + spec.device +
@@ -109,6 +123,12 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
   for (const auto& batch : planMicroBatches(lengths, options.tokenBudget)) {
     cancel.throwIfCancelled();
     const auto rows = impl_->embed(texts, batch, options, nullptr).cpu().contiguous();
+    if (!std::isfinite(rows.sum().item<float>())) {
+      throw Error("NOT_FINITE",
+                  "Expected finite embeddings but the model gives NaN or infinity; its weights are "
+                  "broken (" +
+                      impl_->spec.files.front() + ").");
+    }
     for (size_t i = 0; i < batch.size(); ++i) {
       std::memcpy(out.data() + static_cast<size_t>(batch[i]) * width,
                   rows.const_data_ptr<float>() + i * width, width * sizeof(float));

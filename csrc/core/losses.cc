@@ -38,8 +38,10 @@ void checkLossOptions(const LossOptions& options) {
 }
 
 void checkLists(const Lists& lists, int64_t queries, int64_t passages) {
-  if (lists.length < 1 || queries < 1 ||
-      static_cast<int64_t>(lists.rows.size()) != queries * lists.length) {
+  const auto slots = static_cast<int64_t>(lists.rows.size());
+  // By division: no length can make it overflow.
+  if (lists.length < 1 || queries < 1 || slots % lists.length != 0 ||
+      slots / lists.length != queries) {
     throw invalidArgument("Expected rows to be [" + std::to_string(queries) + " x " +
                           std::to_string(lists.length) +
                           "] with at least one query and one passage but received " +

@@ -71,6 +71,8 @@ void check(const SearchInput& in) {
   };
   if (in.dimension < 1) fail("a whole number above 0 for dimension");
   if (in.k < 1) fail("a whole number above 0 for k");
+  if (in.k > std::numeric_limits<int32_t>::max()) fail("at most 2^31 - 1 for k");
+  if (in.dimension > std::numeric_limits<int32_t>::max()) fail("at most 2^31 - 1 for dimension");
   if (in.firstRow < 0) fail("a whole number of at least 0 for firstRow");
   const auto d = static_cast<size_t>(in.dimension);
   if (in.queries.size() % d != 0) fail("queries to have rows of " + std::to_string(d) + " numbers");

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
@@ -165,6 +166,11 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   cancel.throwIfCancelled();
   result.gradNorm = impl_->optimizer.step(master, impl_->gradient, learningRate);
   impl_->encoder.parameters.refreshCompute();
+  if (!std::isfinite(at::linalg_vector_norm(master, 2, {}, false, at::kDouble).item<double>())) {
+    throw Error("NOT_FINITE",
+                "Expected finite weights after the step but some are NaN or infinite; "
+                "use a lower learning rate.");
+  }
   return result;
 }
 

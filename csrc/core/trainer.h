@@ -38,7 +38,8 @@ class Trainer {
   ~Trainer();
 
   // One optimiser step with the gradient of the whole batch, however it is cut. The weights change
-  // at the very end: where it throws (ABORTED, NOT_FINITE, ...), they are as before.
+  // at the very end: where it throws they are as before, unless the
+  // message says that the new weights are not finite.
   StepResult step(const TrainingBatch& batch, double learningRate, const CancelToken& cancel);
   Losses evaluate(const TrainingBatch& batch, const CancelToken& cancel);
 

@@ -145,7 +145,7 @@ describe('Manifest', () => {
     const broken = await rejection(Manifest.open(file));
     expect(broken.code).to.equal('BAD_DATA');
     expect(broken.message).to.match(
-      /manifest\.json: Expected the manifest of a run but the parser says: .*remove the file/,
+      /manifest\.json: Expected the manifest of a run but the parser says: .*remove this one/,
     );
     await writeFile(file, '{"format": 9, "stages": {}}');
     expect((await rejection(Manifest.open(file))).message).to.contain('Expected the manifest of a run, of format 1');

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
 import { readTrecRun } from '../lib/formats/trec.js';
@@ -248,6 +248,27 @@ describe('specialize', function () {
     expect(message).to.match(/^Expected a directory outside of the base model's \(.*\) for output but received/);
     expect(events).to.deep.equal([]);
     expect(existsSync(join(model, 'run'))).to.equal(false);
+  });
+
+  it('refuses an output that is or holds what it reads, or files of others, and leaves them as they were', async () => {
+    const before = readFileSync(join(collection, 'queries.jsonl'), 'utf8');
+    const stranger = temporaryDirectory();
+    writeFileSync(join(stranger, 'queries.jsonl'), '{}\n');
+    const refused: [Partial<SpecializeOptions>, string][] = [
+      [{ output: collection }, `corpus (${collection}) is in it or is the same place`],
+      [{ output: join(collection, '..') }, `corpus (${collection}) is in it`],
+      [{ output: collection, corpus: [{ id: 'p0', title: '', text: 'x' }] }, 'queries ('],
+      [{ output: dirname(model) }, `model (${model}) is in it`],
+      [{ output: stranger }, 'it holds queries.jsonl, which would be overwritten; give another directory.'],
+      [{ output: stranger, teacher: { scores: join(stranger, 'scores.jsonl') } }, 'for teacher.scores but received'],
+    ];
+    for (const [change, message] of refused) {
+      const error = await rejection(specialize(options(change)));
+      expect(error).to.have.property('code', 'INVALID_ARGUMENT');
+      expect(error.message).to.contain(message);
+    }
+    expect(readFileSync(join(collection, 'queries.jsonl'), 'utf8')).to.equal(before);
+    expect(existsSync(join(collection, 'manifest.json'))).to.equal(false);
   });
 
   it('stops when aborted, and goes on from there', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { TrainingOptions } from '../lib/training/options.js';
@@ -93,6 +93,21 @@ describe('trainListwise, given bad input,', () => {
       /^Expected a string that is not empty, or a text in its place, for dev\[0\]\.passages\[1\]\.id but received undefined\.$/,
     ],
     [
+      'a corpus that is a number',
+      { lists: train, corpus: 5 },
+      /^Expected a BEIR directory, a corpus\.jsonl, or passages for corpus but received 5\.$/,
+    ],
+    [
+      'a corpus that is null',
+      { lists: train, corpus: null },
+      /^Expected a BEIR directory, a corpus\.jsonl, or passages for corpus but received null\.$/,
+    ],
+    [
+      'a Map whose passage has no text',
+      { lists: train, corpus: new Map([...Array(100).keys()].map((i) => [`p${i}`, {}])) },
+      /^Expected a string, or an object .*, for the corpus' passage "p\d+" but received an object\.$/,
+    ],
+    [
       'a query that is too long to allow',
       { lists: train, queryMaxLength: 41 },
       /^Expected a whole number from 3 to 40, the most that this model can read, for queryMaxLength but received 41\.$/,
@@ -119,6 +134,16 @@ describe('trainListwise, given bad input,', () => {
   it('refuses an output inside of the base model', async () => {
     const { message } = await rejection(trainListwise({ ...quick, lists: train, output: quick.model }));
     expect(message).to.match(/^Expected a directory outside of the base model's \(.*\) for output\/model but received/);
+  });
+
+  it('refuses an output whose model is the base model, which would be lost', async () => {
+    const directory = temporaryDirectory();
+    const model = writeTinyModel(join(directory, 'model'));
+    const before = readFileSync(join(model, 'model.safetensors'));
+    const { message } = await rejection(trainListwise({ ...quick, model, lists: train, output: directory }));
+    expect(message).to.match(/^Expected a directory outside of the base model's \(.*\) for output\/model but received/);
+    expect(existsSync(join(directory, 'log.jsonl'))).to.equal(false);
+    expect(readFileSync(join(model, 'model.safetensors')).equals(before)).to.equal(true);
   });
 
   it('names file and line of a list that cannot be used', async () => {

@@ -1,6 +1,7 @@
 import { DataError, describe, InvalidArgumentError, NotFoundError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readCorpus } from '../formats/beir.js';
+import { rejectUnknownOptions } from '../option-names.js';
 import { Random } from '../random.js';
 import type { LongWork, Passage } from '../types.js';
 import { codePointKey, stableOrder } from './code-point-order.js';
@@ -74,14 +75,17 @@ class MemoryCorpus implements Corpus {
 /**
  * Loads a corpus into memory.
  * @param source a BEIR directory, a corpus.jsonl, or (async) iterable passages
- * @throws NotFoundError, DataError for files; InvalidArgumentError for a passage without a good id or text, an id that
- * comes twice, or no passages at all
+ * @throws NotFoundError, DataError for files; InvalidArgumentError for a source that is none of these, a passage
+ * without a good id or text, an id that comes twice, or no passages at all
  */
-export async function loadCorpus(source: CorpusSource, { signal, onProgress }: LongWork = {}): Promise<Corpus> {
+export async function loadCorpus(source: CorpusSource, options: LongWork = {}): Promise<Corpus> {
+  rejectUnknownOptions(options, ['signal', 'onProgress'], 'loadCorpus');
+  checkCorpusSource(source);
   if (isCorpus(source)) return source;
+  const { signal, onProgress } = options;
   const corpus = new MemoryCorpus();
   const breathe = breather(signal);
-  const passages = typeof source === 'string' ? readCorpus(source) : source;
+  const passages = typeof source === 'string' ? readCorpus(source, signal ? { signal } : {}) : source;
   for await (const passage of passages) {
     corpus.add(typeof source === 'string' ? passage : checkPassage(passage, corpus.size));
     const pause = breathe();
@@ -95,6 +99,14 @@ export async function loadCorpus(source: CorpusSource, { signal, onProgress }: L
     throw new InvalidArgumentError('corpus', 'at least one passage', 'none');
   }
   return corpus;
+}
+
+/** @throws InvalidArgumentError if it is nothing that a corpus can come from */
+export function checkCorpusSource(source: unknown): asserts source is CorpusSource {
+  if (typeof source === 'string' && source !== '') return;
+  const isObject = typeof source === 'object' && source !== null;
+  if (isObject && (Symbol.iterator in source || Symbol.asyncIterator in source)) return;
+  throw new InvalidArgumentError('corpus', 'a BEIR directory, a corpus.jsonl, or passages', source);
 }
 
 function isCorpus(source: CorpusSource): source is Corpus {

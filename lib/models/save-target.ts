@@ -60,9 +60,14 @@ export async function checkSaveTarget(target: string, base: string, argument = '
  * @throws InvalidArgumentError if it is
  */
 export async function checkOutside(target: string, base: string, argument: string): Promise<void> {
-  const path = relative(await settledPath(base), await settledPath(target));
-  if (path === '..' || path.startsWith(`..${sep}`) || resolve(path) === path) return;
+  if (!(await isWithin(target, base))) return;
   throw new InvalidArgumentError(argument, `a directory outside of the base model's (${base})`, target);
+}
+
+/** Whether a path is a directory or lies below it, once links are followed. */
+export async function isWithin(path: string, directory: string): Promise<boolean> {
+  const way = relative(await settledPath(directory), await settledPath(path));
+  return way !== '..' && !way.startsWith(`..${sep}`) && resolve(way) !== way;
 }
 
 /** Files of a model directory and its modules' folders, by relative path with '/'; other folders by name and '/'. */

@@ -46,7 +46,7 @@ export class Manifest {
       throw error;
     });
     if (text === undefined) return new Manifest(file, new Map());
-    const remedy = 'give another output directory, or remove the file to do all stages again.';
+    const remedy = 'give another output directory, or remove this one to do all stages again.';
     let parsed: ManifestFile;
     try {
       parsed = JSON.parse(text) as ManifestFile;

@@ -1,6 +1,6 @@
 import { type Bm25Options, settleBm25Options } from '../candidates/bm25.js';
 import { type SelectionOptions, settleSelectionOptions } from '../candidates/selection.js';
-import type { CorpusSource } from '../corpus/corpus.js';
+import { type CorpusSource, checkCorpusSource } from '../corpus/corpus.js';
 import { type DuplicateOptions, settleDuplicateOptions } from '../corpus/duplicates.js';
 import { InvalidArgumentError } from '../errors.js';
 import { parseMeasures } from '../evaluation/measures.js';
@@ -161,9 +161,7 @@ function checkPlaces(options: SettledOptions): void {
     if (typeof value !== 'string' || value === '')
       throw new InvalidArgumentError(name, 'a path that is not empty', value);
   }
-  if (options.corpus === undefined || options.corpus === null || options.corpus === '') {
-    throw new InvalidArgumentError('corpus', 'a BEIR directory, a corpus.jsonl, or passages', options.corpus);
-  }
+  checkCorpusSource(options.corpus);
 }
 
 function checkCounts(options: SettledOptions): void {

@@ -10,6 +10,7 @@ import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
 import type { Json } from './hashes.js';
 import { Manifest } from './manifest.js';
 import { type SettledOptions, type SpecializeOptions, settleSpecializeOptions } from './options.js';
+import { checkOutput } from './output-place.js';
 import { RunDirectory } from './run-directory.js';
 import { type Stage, type StageEvent, StageRunner } from './stage-runner.js';
 import { type StageName, upTo } from './stages.js';
@@ -94,9 +95,10 @@ async function openBench(options: SettledOptions): Promise<Workbench> {
     passageMaxLength: options.passageMaxLength ?? Math.min(512, maxLength),
     queryMaxLength: options.queryMaxLength ?? Math.min(64, queryMaxLength),
   };
-  const corpus = await loadCorpus(options.corpus, { signal, onProgress });
-  await checkOutside(options.output, modelDirectory, 'output');
   const directory = new RunDirectory(resolve(options.output));
+  await checkOutside(options.output, modelDirectory, 'output');
+  await checkOutput(options, directory, modelDirectory);
+  const corpus = await loadCorpus(options.corpus, { signal, onProgress });
   await mkdir(directory.path, { recursive: true });
   return new Workbench({ options: settled, directory, corpus, modelDirectory });
 }

@@ -1,7 +1,7 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
-import { checkSaveTarget } from '../models/save-target.js';
+import { checkOutside, checkSaveTarget } from '../models/save-target.js';
 import { saveModel, saveWeights } from '../models/saved-model.js';
 import type { LossOptions } from '../native.js';
 import { matchTeacher } from './base-entropy.js';
@@ -50,8 +50,10 @@ export async function trainListwise(options: TrainingOptions): Promise<TrainingR
     normalize: true,
   });
   try {
-    // Without dev the model is saved at the end: that it cannot be must not show only then.
-    await checkSaveTarget(join(settled.output, 'model'), model.directory.directory, 'output/model');
+    // The model is saved late: that it cannot be must not show only then, nor after it replaced its own base.
+    const [place, base] = [join(settled.output, 'model'), model.directory.directory];
+    await checkOutside(place, base, 'output/model');
+    await checkSaveTarget(place, base, 'output/model');
     const data = await readTrainingData(model, { ...settled, ...settleLengths(settled, model) });
     const result = await train(model, data, settled);
     const whole = { ...result, seconds: (performance.now() - started) / 1000 };

@@ -6,7 +6,7 @@ import { readLists } from '../lists/file.js';
 import { type GivenList, settleGivenLists } from '../lists/given.js';
 import type { EmbeddingModel } from '../models/model.js';
 import type { PackedTexts } from '../native.js';
-import type { ListPassage, LongWork, TrainingList } from '../types.js';
+import type { ListPassage, LongWork, Passage, TrainingList } from '../types.js';
 
 /** One lists file, or lists at hand. */
 export type ListsSource = string | readonly GivenList[];
@@ -52,7 +52,7 @@ export interface TrainingDataOptions extends LongWork {
  */
 export async function readTrainingData(model: EmbeddingModel, options: TrainingDataOptions): Promise<TrainingData> {
   const { signal, onProgress } = options;
-  const corpus = await settleCorpus(options.corpus, options);
+  const corpus = await settleCorpus(options.corpus, { signal, onProgress });
   const reading = { corpus, listLength: options.listLength, signal };
   const train = await settleLists(options.lists, 'lists', reading);
   const dev = options.dev === undefined ? undefined : await settleLists(options.dev, 'dev', reading);
@@ -83,20 +83,30 @@ export async function readTrainingData(model: EmbeddingModel, options: TrainingD
 
 type PassageLookup = Pick<Corpus, 'has' | 'get'>;
 
-async function settleCorpus(source: TrainingCorpus | undefined, work: LongWork): Promise<PassageLookup | undefined> {
+async function settleCorpus(
+  source: TrainingCorpus | undefined,
+  { signal, onProgress }: LongWork,
+): Promise<PassageLookup | undefined> {
   if (source === undefined) return undefined;
-  if (!(source instanceof Map)) return loadCorpus(source as CorpusSource, work);
+  if (!(source instanceof Map)) return loadCorpus(source as CorpusSource, { signal, onProgress });
   const map = source as ReadonlyMap<string, { title?: string; text: string } | string>;
   return {
     has: (id) => map.has(id),
     get: (id) => {
       const found = map.get(id);
       if (found === undefined) return undefined;
-      return typeof found === 'string'
-        ? { id, title: '', text: found }
-        : { id, title: found.title ?? '', text: found.text };
+      return mappedPassage(id, found);
     },
   };
+}
+
+/** @param found text, or text with a title, if the caller keeps to the type */
+function mappedPassage(id: string, found: unknown): Passage {
+  if (typeof found === 'string') return { id, title: '', text: found };
+  const { title = '', text } = (found ?? {}) as { title?: unknown; text?: unknown };
+  if (typeof title === 'string' && typeof text === 'string') return { id, title, text };
+  const argument = `the corpus' passage ${describe(id)}`;
+  throw new InvalidArgumentError(argument, 'a string, or an object with a string text and maybe a title,', found);
 }
 
 async function settleLists(

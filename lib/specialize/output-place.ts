@@ -1,0 +1,64 @@
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InvalidArgumentError } from '../errors.js';
+import { isWithin } from '../models/save-target.js';
+import type { SettledOptions } from './options.js';
+import { FILES, type RunDirectory, retrieverFile } from './run-directory.js';
+
+/** Everything that a run writes over; `training` itself is left out, for what matters is what it holds. */
+const WRITTEN: readonly string[] = [
+  ...Object.values(FILES).filter((name) => name !== FILES.training),
+  ...[retrieverFile('dense'), retrieverFile('bm25')],
+];
+
+/**
+ * Checks that a run in this directory writes over nothing but an earlier run: the directory neither is nor holds what
+ * the run reads, and without a manifest it has no files of the names that the run writes.
+ * @param modelDirectory where the base model was found
+ * @throws InvalidArgumentError naming the input or the file that would be lost
+ */
+export async function checkOutput(
+  options: SettledOptions,
+  directory: RunDirectory,
+  modelDirectory: string,
+): Promise<void> {
+  const { output, corpus, queries, data } = options;
+  const inputs = { corpus, queries, data, model: modelDirectory };
+  for (const [name, path] of Object.entries(inputs)) {
+    if (typeof path !== 'string' || !(await isWithin(path, directory.path))) continue;
+    const remedy = `${name} (${path}) is in it or is the same place, and could be overwritten`;
+    throw new InvalidArgumentError('output', "a directory of the run's own", output, remedy);
+  }
+  await checkInputFiles(options, directory);
+  if (await isThere(directory.file('manifest'))) return;
+  for (const name of WRITTEN) {
+    if (!(await isThere(join(directory.path, name)))) continue;
+    const expected = 'a new or empty directory, or that of an earlier run with its manifest.json,';
+    const remedy = `it holds ${name}, which would be overwritten; give another directory`;
+    throw new InvalidArgumentError('output', expected, output, remedy);
+  }
+}
+
+/** Scores and exclusions are often made from a run's files and kept beside them, so only the names count. */
+async function checkInputFiles({ teacher, exclude }: SettledOptions, directory: RunDirectory): Promise<void> {
+  const files = { 'teacher.scores': teacher === 'fused' ? undefined : teacher.scores, exclude };
+  for (const [argument, path] of Object.entries(files)) {
+    if (typeof path !== 'string') continue;
+    for (const name of WRITTEN) {
+      if (!(await isWithin(path, join(directory.path, name)))) continue;
+      throw new InvalidArgumentError(
+        argument,
+        'a file that the run does not write itself',
+        path,
+        'give it another name',
+      );
+    }
+  }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -131,8 +131,11 @@ export class Embedder implements AsyncDisposable {
   /**
    * Saves the model in sentence-transformers' layout, with the settings it was loaded with.
    * @param directory a new or empty one, or an earlier model, which is replaced
+   * @throws ListwiseError INVALID_ARGUMENT for an option that there is not; `signal.reason` when aborted
    */
-  async save(directory: string, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  async save(directory: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    rejectUnknownOptions(options, ['signal'], 'Embedder.save');
+    const { signal } = options;
     const card = '# Sentence embeddings\n\nSaved by listwise, with the weights as they were loaded.';
     await this.#queue.run((abort) => saveModel(this.#model, directory, { card, signal: abort }), signal);
   }

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from './errors.js';
 import { breather } from './event-loop.js';
 import { native, runJob, type TopK } from './native.js';
+import { rejectUnknownOptions } from './option-names.js';
 import type { LongWork, Run, ScoredPassage } from './types.js';
 
 export interface SearchOptions extends LongWork {
@@ -13,6 +14,15 @@ export interface SearchOptions extends LongWork {
   k: number;
 }
 
+const searchOptionNames: readonly (keyof SearchOptions)[] = [
+  'queries',
+  'corpus',
+  'dimension',
+  'k',
+  'signal',
+  'onProgress',
+];
+
 const QUERY_BLOCK = 512;
 /** Multiplications in one call of the addon: some tenths of a second on two cores. */
 const BLOCK_PRODUCTS = 4e9;
@@ -23,10 +33,12 @@ const CHECK_BLOCK = 1 << 20;
  * The k passages with the highest inner product for each query, over all passages (exact search). Work goes to the
  * addon in blocks, so an abort is obeyed within one of them and the scores of all pairs never stand in memory.
  * @returns queries × min(k, passages) rows of the corpus and their scores, best first, equal scores by row
- * @throws InvalidArgumentError if a matrix is not a whole number of rows, a number in it is not finite, or k is below 1
+ * @throws InvalidArgumentError if a matrix is not a whole number of rows, a number in it is not finite, or k is below 1;
+ *   ListwiseError INVALID_ARGUMENT for an option that there is not
  * @throws `signal.reason` when aborted
  */
 export async function searchEmbeddings(options: SearchOptions): Promise<TopK> {
+  rejectUnknownOptions(options, searchOptionNames, 'searchEmbeddings');
   const { queries, corpus, dimension, signal, onProgress } = options;
   checkWhole('dimension', dimension);
   checkWhole('k', options.k);
@@ -111,9 +123,10 @@ export interface ToRunOptions {
 /**
  * A search result with ids in the place of rows, best first.
  * @throws InvalidArgumentError if there are not as many results as query ids, a row has no passage id, or a query id
- *   stands twice
+ *   stands twice; ListwiseError INVALID_ARGUMENT for an option that there is not
  */
 export async function toRun(best: TopK, options: ToRunOptions): Promise<Run> {
+  rejectUnknownOptions(options, ['queryIds', 'passageIds', 'dropSelf', 'signal'], 'toRun');
   const { queryIds, passageIds, dropSelf = false, signal } = options;
   const k = queryIds.length > 0 ? best.rows.length / queryIds.length : 0;
   if (!Number.isInteger(k) || best.scores.length !== best.rows.length || (k === 0 && best.rows.length > 0)) {

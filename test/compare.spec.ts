@@ -195,6 +195,25 @@ describe('formatComparison', () => {
     expect(text).to.match(/…\S+name\/model /);
   });
 
+  it('says which confidence the interval has', async () => {
+    const wide = await compare({ ...options, confidence: 0.999 });
+    const narrow = await compare({ ...options, confidence: 0.5 });
+    const intervals = [wide, narrow].map(({ differences }) => differences[0]?.interval ?? { low: 0, high: 0 });
+    const [wideWidth = 0, narrowWidth = 0] = intervals.map(({ low, high }) => high - low);
+    expect(wideWidth).to.be.above(narrowWidth);
+    expect(formatComparison(wide, { width: 200 })).to.contain('with its 99.9 % interval by the paired bootstrap');
+    expect(formatComparison(narrow, { width: 200 })).to.contain('with its 50 % interval');
+  });
+
+  it('refuses options that there are not, and widths that cannot be', async () => {
+    const result = await compare(options);
+    expect(() => formatComparison(result, { example: 2 } as object)).to.throw(
+      'formatComparison has no option "example"; did you mean "examples"?',
+    );
+    expect(() => formatComparison(result, { width: 0 })).to.throw('Expected a whole number from 1 for width');
+    expect(() => formatComparison(result, { examples: -1 })).to.throw('Expected a whole number from 0 for examples');
+  });
+
   it('shows for each measure the base, then each system with its difference', async () => {
     const result = await compare(options);
     const lines = formatComparison(result).split('\n');

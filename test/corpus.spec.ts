@@ -158,6 +158,19 @@ describe('loadCorpus', () => {
     expect([...corpus]).to.deep.equal([passage('1', 'x', 'T'), passage('2', 'y')]);
   });
 
+  it('refuses what is no corpus, and options that there are not', async () => {
+    for (const source of [5, null, '', true, {}]) {
+      const error = await rejection(loadCorpus(source as unknown as string));
+      expect(error.message).to.match(
+        /^Expected a BEIR directory, a corpus.jsonl, or passages for corpus but received /,
+      );
+    }
+    const misspelt = loadCorpus([passage('a', 'x')], { onprogress: () => {} } as object);
+    expect((await rejection(misspelt)).message).to.equal(
+      'loadCorpus has no option "onprogress"; did you mean "onProgress"?',
+    );
+  });
+
   it('names the passage that is wrong', async () => {
     expect((await rejection(loadCorpus([passage('a', 'x'), passage('a', 'y')]))).message).to.equal(
       'Expected an id that no other passage has (passage 0 has it) for corpus passage 1 but received "a"; ' +

@@ -181,6 +181,10 @@ describe('resolveModel', () => {
       'give the owner as well, such as sentence-transformers/all-MiniLM-L6-v2',
     );
     expect((await failure(resolveModel('./no/such'))).message).to.include('there is no directory');
+    expect((await failure(resolveModel('test/model', { revison: 'v1' } as object))).message).to.equal(
+      'resolveModel has no option "revison"; did you mean "revision"?',
+    );
+    expect((await failure(resolveModel(undefined as unknown as string))).message).to.include('received undefined');
   });
 
   it('fetches what a half-filled cache lacks', async () => {

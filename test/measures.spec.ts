@@ -100,6 +100,10 @@ describe('evaluateRun', () => {
     const half = await rejection(evaluateRun(qrelsOf({ q: { a: 0.5 } }), new Map()));
     expect(half.message).to.equal('Expected a whole number for qrels (query "q", passage "a") but received 0.5.');
     expect((await rejection(evaluateRun(new Map(), new Map()))).message).to.contain('at least one query');
+    const misspelt = evaluateRun(qrels, new Map(), ['AP'], { relevancelevel: 2 } as object);
+    expect((await rejection(misspelt)).message).to.equal(
+      'evaluateRun has no option "relevancelevel"; did you mean "relevanceLevel"?',
+    );
   });
 
   it('lets the event loop run on a large run, and stops when aborted', async () => {
@@ -114,14 +118,16 @@ describe('evaluateRun', () => {
       judged.set(`q${q}`, new Map([['D5', 1]]));
     }
     let turns = 0;
-    const timer = setInterval(() => (turns += 1), 1);
     const controller = new AbortController();
     const reason = new Error('enough');
-    setTimeout(() => controller.abort(reason), 25);
+    const timer = setInterval(() => {
+      turns += 1;
+      if (turns === 3) controller.abort(reason);
+    }, 1);
     const error = await rejection(evaluateRun(judged, large, DEFAULT_MEASURES, { signal: controller.signal }));
     clearInterval(timer);
     expect(error).to.equal(reason);
-    expect(turns).to.be.greaterThan(1);
+    expect(turns).to.equal(3);
   });
 });
 

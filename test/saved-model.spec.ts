@@ -79,6 +79,14 @@ describe('Embedder.save', () => {
     expect(JSON.parse(readFileSync(join(saved, 'config.json'), 'utf8')).torch_dtype).to.equal('float32');
   });
 
+  it('refuses an option that there is not, and writes nothing', async () => {
+    await using embedder = await Embedder.load(writeTinyModel());
+    const saved = join(temporaryDirectory(), 'saved');
+    const { message } = await rejection(embedder.save(saved, { Signal: undefined } as object));
+    expect(message).to.equal('Embedder.save has no option "Signal"; did you mean "signal"?');
+    expect(existsSync(saved)).to.equal(false);
+  });
+
   it('replaces an earlier model', async () => {
     await using embedder = await Embedder.load(writeTinyModel(undefined, { seed: 2 }));
     const earlier = writeTinyModel(undefined, { seed: 3 });

@@ -91,6 +91,10 @@ describe('searchEmbeddings', () => {
     expect((await rejection(searchEmbeddings({ queries, corpus, dimension: 4, k: 1 }))).message).to.equal(
       'Expected finite numbers for corpus (row 1) but received NaN.',
     );
+    const misspelt = { queries, corpus, dimension: 4, k: 1, dimensions: 4 };
+    expect((await rejection(searchEmbeddings(misspelt))).message).to.equal(
+      'searchEmbeddings has no option "dimensions"; did you mean "dimension"?',
+    );
     const zero = await rejection(searchEmbeddings({ queries, corpus, dimension: 4, k: 0 }));
     expect(zero.message).to.equal('Expected a whole number from 1 for k but received 0.');
     const flat = await rejection(searchEmbeddings({ queries, corpus, dimension: 0, k: 1 }));
@@ -135,6 +139,13 @@ describe('toRun', () => {
       ['b', [{ id: 'a', score: 0.25 }]],
       ['a', []],
     ]);
+  });
+
+  it('refuses an option that there is not', async () => {
+    const options = { queryIds: ['q', 'r'], passageIds: ['a', 'b'], dropself: true };
+    expect((await rejection(toRun(best, options))).message).to.equal(
+      'toRun has no option "dropself"; did you mean "dropSelf"?',
+    );
   });
 
   it('refuses ids that do not fit the result', async () => {

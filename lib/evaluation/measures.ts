@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
+import { rejectUnknownOptions } from '../option-names.js';
 import type { Qrels, Run, ScoredPassage } from '../types.js';
 import { type Measure, type MeasureOptions, parseMeasure } from './measure-names.js';
 import { type GradedRanking, idealGrades, sortPassages, type TieBreaking, UNJUDGED } from './ranking.js';
@@ -26,7 +27,7 @@ export interface RunEvaluation {
  * break ties as ir_measures does, in ascending order.
  * @param measures names as parseMeasure reads them
  * @throws InvalidArgumentError for an unknown measure, no judgements at all, a grade that is no whole number, a score
- *   that is no number, or a passage that a query has twice
+ *   that is no number, or a passage that a query has twice; ListwiseError INVALID_ARGUMENT for an unknown option
  */
 export async function evaluateRun(
   qrels: Qrels,
@@ -34,6 +35,7 @@ export async function evaluateRun(
   measures: readonly string[] = DEFAULT_MEASURES,
   options: EvaluateRunOptions = {},
 ): Promise<RunEvaluation> {
+  rejectUnknownOptions(options, ['relevanceLevel', 'judgedOnly', 'signal'], 'evaluateRun');
   const { signal, ...measureOptions } = options;
   const parsed = parseMeasures(measures, measureOptions);
   if (qrels.size === 0) throw new InvalidArgumentError('qrels', 'judgements of at least one query', qrels);

@@ -1,3 +1,5 @@
+import { InvalidArgumentError } from '../errors.js';
+import { rejectUnknownOptions } from '../option-names.js';
 import type { Comparison, Difference, QueryChange } from './compare.js';
 
 export interface ComparisonTableOptions {
@@ -14,9 +16,16 @@ const NARROWEST_NAME = 8;
 /**
  * A comparison as text for a terminal: for each measure the base's mean and, for each other system, mean, difference,
  * interval, p-values, and how many queries won, tied and lost; then the queries that changed most.
+ * @throws InvalidArgumentError if an option is no whole number, or ListwiseError INVALID_ARGUMENT if there is no such one
  */
 export function formatComparison(comparison: Comparison, options: ComparisonTableOptions = {}): string {
+  rejectUnknownOptions(options, ['width', 'examples'], 'formatComparison');
   const { width = 80, examples = 3 } = options;
+  if (!Number.isSafeInteger(width) || width < 1)
+    throw new InvalidArgumentError('width', 'a whole number from 1', width);
+  if (!Number.isSafeInteger(examples) || examples < 0) {
+    throw new InvalidArgumentError('examples', 'a whole number from 0', examples);
+  }
   const lines = [...table(comparison, width), '', ...legend(comparison, width)];
   const shown = comparison.differences.filter(({ measure }) => measure === comparison.measures[0]);
   for (const difference of shown) lines.push(...changedMost(difference, { width, examples }));

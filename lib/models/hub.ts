@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { getHFHubCachePath, HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
 import { InvalidArgumentError, ListwiseError, ModelError, NotFoundError } from '../errors.js';
+import { rejectUnknownOptions } from '../option-names.js';
 import type { LongWork } from '../types.js';
 import { fetchFiles } from './hub-download.js';
 import { explainHubError, hubFetch, type Repository } from './hub-requests.js';
@@ -36,9 +37,14 @@ export function isHubOffline(): boolean {
  * Downloads are shown on stderr, unless `onProgress` is given, which then hears of them in bytes.
  * @throws NotFoundError if there is no such directory or repository, or the Hub cannot be asked and there is no copy
  * @throws ModelError if the repository has no safetensors weights
+ * @throws ListwiseError INVALID_ARGUMENT for a name that cannot be, or an option that there is not
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
+  rejectUnknownOptions(options, ['revision', 'signal', 'onProgress'], 'resolveModel');
   options.signal?.throwIfAborted();
+  if (typeof model !== 'string' || model === '') {
+    throw new InvalidArgumentError('model', 'a directory or a Hub name "owner/name"', model);
+  }
   if (await isDirectory(model)) return resolve(model);
   const repository = repositoryOf(model, options.revision ?? 'main');
   const cached = await cachedSnapshot(repository);

@@ -83,8 +83,11 @@ export class Embedder implements AsyncDisposable {
     if (kind !== 'query' && kind !== 'passage') throw new InvalidArgumentError('kind', "'query' or 'passage'", kind);
     const { maxLength = kind === 'query' ? settings.queryMaxLength : settings.maxLength } = options;
     tokenizer.checkMaxLength(maxLength);
-    await checkTexts(texts, signal);
-    return this.#queue.run((abort) => this.#encodeAll(texts, { ...options, kind, maxLength, signal: abort }), signal);
+    if (!Array.isArray(texts)) throw new InvalidArgumentError('texts', 'an array of strings', texts);
+    // What the caller does with the array meanwhile must not change what is encoded.
+    const copy: readonly string[] = texts.slice();
+    await checkTexts(copy, signal);
+    return this.#queue.run((abort) => this.#encodeAll(copy, { ...options, kind, maxLength, signal: abort }), signal);
   }
 
   async #encodeAll(
@@ -171,7 +174,6 @@ function* byLength(texts: PackedTexts): Generator<Int32Array> {
 }
 
 async function checkTexts(texts: readonly string[], signal?: AbortSignal): Promise<void> {
-  if (!Array.isArray(texts)) throw new InvalidArgumentError('texts', 'an array of strings', texts);
   const breathe = breather(signal);
   for (let i = 0; i < texts.length; i++) {
     const text: unknown = texts[i];

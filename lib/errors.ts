@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'BAD_DATA'
   | 'BAD_MODEL'
   | 'NOT_FOUND'
+  | 'NOT_WRITABLE'
   | 'UNSUPPORTED'
   | 'BUSY'
   | 'DISPOSED'
@@ -68,6 +69,17 @@ export class DataError extends ListwiseError {
 export class NotFoundError extends ListwiseError {
   constructor(message: string, options?: ErrorOptions) {
     super('NOT_FOUND', message, options);
+  }
+}
+
+/** A file or directory that cannot be written: names it and why. */
+export class WriteError extends ListwiseError {
+  constructor(
+    readonly path: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super('NOT_WRITABLE', `Cannot write ${path}: ${problem}.`, options);
   }
 }
 

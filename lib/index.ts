@@ -12,6 +12,7 @@ export {
   ModelError,
   NativeError,
   NotFoundError,
+  WriteError,
 } from './errors.js';
 export {
   type CompareOptions,

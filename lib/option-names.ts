@@ -1,13 +1,17 @@
-import { ListwiseError } from './errors.js';
+import { InvalidArgumentError, ListwiseError } from './errors.js';
 
 /**
  * Refuses options that nothing would read, so that a misspelt one does not go unnoticed.
  * @param options what the caller gave
  * @param known the names that there are
  * @param where the function's name, for the message
+ * @throws InvalidArgumentError if they are no object
  * @throws ListwiseError INVALID_ARGUMENT naming the unknown option and the known one that is nearest
  */
 export function rejectUnknownOptions(options: object, known: readonly string[], where: string): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new InvalidArgumentError(`the options of ${where}`, 'an object', options);
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const nearest = nearestName(name, known);

@@ -164,6 +164,23 @@ describe('writeLines', () => {
     expect(content).to.match(/line 99999\n$/);
   });
 
+  it('says in words what the file system refuses', async () => {
+    const taken = await file('taken', '');
+    await mkdir(join(directory, 'folder', 'full'), { recursive: true });
+    const cases: [string, string][] = [
+      [join(taken, 'out.txt'), `Cannot write ${taken}: there is a file where a directory should be`],
+      [join(taken, 'deep', 'out.txt'), `Cannot write ${join(taken, 'deep')}: a part of the path is a file`],
+      [join(directory, 'folder'), `Cannot write ${join(directory, 'folder')}: it is a directory`],
+      [join(directory, 'x'.repeat(300)), 'the name is too long; give a shorter one.'],
+    ];
+    for (const [path, message] of cases) {
+      const error = await rejection(writeLines(path, ['x']));
+      expect(error).to.have.property('code', 'NOT_WRITABLE');
+      expect(error.message).to.contain(message);
+    }
+    expect((await readdir(directory)).sort()).to.deep.equal(['folder', 'taken']);
+  });
+
   it('stops when aborted, leaving nothing', async () => {
     const controller = new AbortController();
     const lines = function* () {

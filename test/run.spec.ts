@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { canonicalJson, hashModel } from '../lib/specialize/hashes.js';
+import { canonicalJson, hashFile, hashModel } from '../lib/specialize/hashes.js';
 import { Manifest } from '../lib/specialize/manifest.js';
 import { type Stage, type StageEvent, StageRunner } from '../lib/specialize/stage-runner.js';
 import { dependents, type StageName, upTo } from '../lib/specialize/stages.js';
@@ -135,6 +135,19 @@ describe('StageRunner', () => {
       'queries done',
     ]);
     expect(events[1]).to.deep.include({ reason: 'it was not finished' });
+  });
+});
+
+describe('hashFile', () => {
+  it("rejects with the signal's reason, at the start and half-way", async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'zeros');
+    await writeFile(file, Buffer.alloc(1 << 25));
+    const reason = new Error('enough');
+    expect(await rejection(hashFile(file, AbortSignal.abort(reason)))).to.equal(reason);
+    const controller = new AbortController();
+    const running = rejection(hashFile(file, controller.signal));
+    setImmediate(() => controller.abort(reason));
+    expect(await running).to.equal(reason);
   });
 });
 

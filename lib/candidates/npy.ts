@@ -1,6 +1,7 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DataError, NotFoundError } from '../errors.js';
+import { makeDirectory, writing } from '../formats/writing.js';
 
 /**
  * Matrices of fp32 numbers in NumPy's .npy format, version 1.0 (little-endian, row-major), so that `numpy.load` and
@@ -15,27 +16,29 @@ export interface Matrix {
   values: Float32Array;
 }
 
-/** Writes a matrix, beside first and then renamed, so that the file is whole or as before. */
+/** Writes a matrix, beside first and then renamed, so that the file is whole or as before. @throws WriteError */
 export async function writeNpy(
   file: string,
   { rows, columns, values }: Matrix,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
+  await makeDirectory(dirname(file));
   const beside = `${file}.${process.pid}.tmp`;
-  const handle = await open(beside, 'w');
+  const handle = await writing(file, () => open(beside, 'w'));
   try {
-    await handle.writeFile(header(rows, columns));
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
-      signal?.throwIfAborted();
-      await handle.writeFile(bytes.subarray(start, start + SLICE_BYTES));
-    }
-    await handle.sync();
-    await handle.close();
-    await rename(beside, file);
+    await writing(file, async () => {
+      await handle.writeFile(header(rows, columns));
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
+        signal?.throwIfAborted();
+        await handle.writeFile(bytes.subarray(start, start + SLICE_BYTES));
+      }
+      await handle.sync();
+      await handle.close();
+      await rename(beside, file);
+    });
   } catch (error) {
-    await handle.close();
+    await handle.close().catch(() => {});
     await rm(beside, { force: true });
     throw error;
   }

@@ -1,6 +1,7 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { breather } from '../event-loop.js';
+import { makeDirectory, writing } from './writing.js';
 
 const BUFFER_CHARACTERS = 1 << 18;
 let files = 0;
@@ -13,7 +14,7 @@ export interface WriteOptions {
  * Writes lines of text so that the file is either whole or as it was before: beside it first, then renamed over it.
  * Directories on the way are made. A newline is put after each line.
  * @returns how many lines were written
- * @throws `signal.reason` when aborted, and whatever `lines` throws; the half-written file is then removed
+ * @throws WriteError if the file system refuses; `signal.reason` when aborted, and whatever `lines` throws; the half-written file is then removed
  */
 export async function writeLines(
   file: string,
@@ -22,10 +23,10 @@ export async function writeLines(
 ): Promise<number> {
   const { signal } = options;
   signal?.throwIfAborted();
-  await mkdir(dirname(file), { recursive: true });
+  await makeDirectory(dirname(file));
   files += 1;
   const beside = `${file}.${process.pid}-${files}.tmp`;
-  const handle = await open(beside, 'wx');
+  const handle = await writing(file, () => open(beside, 'wx'));
   const breathe = breather(signal);
   let count = 0;
   try {
@@ -34,18 +35,20 @@ export async function writeLines(
       buffer += `${line}\n`;
       count += 1;
       if (buffer.length > BUFFER_CHARACTERS) {
-        await handle.writeFile(buffer);
+        await writing(file, () => handle.writeFile(buffer));
         buffer = '';
       }
       await breathe();
     }
     signal?.throwIfAborted();
-    await handle.writeFile(buffer);
-    await handle.sync();
-    await handle.close();
-    await rename(beside, file);
+    await writing(file, async () => {
+      await handle.writeFile(buffer);
+      await handle.sync();
+      await handle.close();
+      await rename(beside, file);
+    });
   } catch (error) {
-    await handle.close();
+    await handle.close().catch(() => {});
     await rm(beside, { force: true });
     throw error;
   }

@@ -71,7 +71,8 @@ async function fetchBlob(file: ListFileEntry, blob: string, download: BlobDownlo
       download.signal?.throwIfAborted();
       // What the Hub refuses it will refuse again; a broken connection is tried again from where it broke.
       if (attempt < ATTEMPTS && !(error instanceof HubApiError && error.statusCode < 500)) {
-        await sleep(500 * attempt, undefined, { ...(download.signal ? { signal: download.signal } : {}) });
+        const { signal } = download;
+        await sleep(500 * attempt, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
         continue;
       }
       throw explainHubError(error, { repository: download.repository, answer, signal: download.signal });

@@ -1,5 +1,6 @@
 import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { writing } from '../formats/writing.js';
 import { runJob } from '../native.js';
 import { readConfig, readConfigObject } from './config-file.js';
 import type { EmbeddingModel } from './model.js';
@@ -22,16 +23,18 @@ export async function saveModel(model: EmbeddingModel, target: string, options: 
   const place = resolve(target);
   await checkSaveTarget(place, model.directory.directory);
   const beside = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
-  await rm(beside, { recursive: true, force: true });
   try {
-    const base = model.directory.directory;
-    await copyBase(base, beside, await moduleFolders(base));
-    await writeModules(model, beside);
-    await writePrompts(model, beside);
-    await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
-    await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
-    await writeWeights(model, beside, options.signal);
-    await replaceDirectory(beside, place);
+    await writing(place, async () => {
+      await rm(beside, { recursive: true, force: true });
+      const base = model.directory.directory;
+      await copyBase(base, beside, await moduleFolders(base));
+      await writeModules(model, beside);
+      await writePrompts(model, beside);
+      await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
+      await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
+      await writeWeights(model, beside, options.signal);
+      await replaceDirectory(beside, place);
+    });
   } catch (error) {
     await rm(beside, { recursive: true, force: true });
     throw error;

@@ -24,10 +24,15 @@ export function hashJson(value: Json): string {
   return createHash('sha256').update(canonicalJson(value)).digest('hex');
 }
 
-/** SHA-256 of a file's bytes. */
+/** SHA-256 of a file's bytes. @throws `signal.reason` when aborted */
 export async function hashFile(file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { signal, highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  // Not the stream's own `signal`: its AbortError would take the place of the reason.
+  signal?.throwIfAborted();
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) {
+    signal?.throwIfAborted();
+    hash.update(chunk as Buffer);
+  }
   return hash.digest('hex');
 }
 

@@ -1,6 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { loadCorpus } from '../corpus/corpus.js';
+import { makeDirectory } from '../formats/writing.js';
 import { readModelDirectory } from '../models/directory.js';
 import { resolveModel } from '../models/hub.js';
 import { checkOutside } from '../models/save-target.js';
@@ -99,7 +100,7 @@ async function openBench(options: SettledOptions): Promise<Workbench> {
   await checkOutside(options.output, modelDirectory, 'output');
   await checkOutput(options, directory, modelDirectory);
   const corpus = await loadCorpus(options.corpus, { signal, onProgress });
-  await mkdir(directory.path, { recursive: true });
+  await makeDirectory(directory.path);
   return new Workbench({ options: settled, directory, corpus, modelDirectory });
 }
 

@@ -1,5 +1,6 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory, writing } from '../formats/writing.js';
 import type { Losses, StepResult } from '../native.js';
 
 /** A step, as log.jsonl has it. */
@@ -34,20 +35,22 @@ export interface EvaluationRecord extends Losses {
 
 /** log.jsonl: a line for each step and each evaluation, written as they happen. */
 export class TrainingLog implements AsyncDisposable {
+  readonly #path: string;
   readonly #file: FileHandle;
 
-  private constructor(file: FileHandle) {
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
     this.#file = file;
   }
 
-  /** Starts a new log; an earlier one of that name is emptied. */
+  /** Starts a new log; an earlier one of that name is emptied. @throws WriteError */
   static async create(file: string): Promise<TrainingLog> {
-    await mkdir(dirname(file), { recursive: true });
-    return new TrainingLog(await open(file, 'w'));
+    await makeDirectory(dirname(file));
+    return new TrainingLog(file, await writing(file, () => open(file, 'w')));
   }
 
   async write(record: object): Promise<void> {
-    await this.#file.write(`${JSON.stringify(record)}\n`);
+    await writing(this.#path, () => this.#file.write(`${JSON.stringify(record)}\n`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

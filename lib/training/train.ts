@@ -1,5 +1,6 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeLines } from '../formats/atomic.js';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
 import { checkOutside, checkSaveTarget } from '../models/save-target.js';
 import { saveModel, saveWeights } from '../models/saved-model.js';
@@ -167,6 +168,5 @@ async function writeSummary(options: SettledOptions, result: TrainingResult): Pr
     ...result,
   };
   const file = join(options.output, 'training.json');
-  await writeFile(`${file}.tmp`, `${JSON.stringify(summary, null, 2)}\n`);
-  await rename(`${file}.tmp`, file);
+  await writeLines(file, [JSON.stringify(summary, null, 2)]);
 }

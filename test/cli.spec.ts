@@ -181,6 +181,40 @@ describe('listwise (command line)', function () {
     });
   });
 
+  it('refuses values of another kind in --config, naming file and option', async () => {
+    const wrong: [command: string, config: object, problem: string][] = [
+      ['search', { corpus: 5 }, '(field "corpus"): Expected a string but found 5.'],
+      ['encode', { input: [1] }, '(field "input"): Expected a string but found an array of 1.'],
+      ['search', { k: '10' }, '(field "k"): Expected a whole number but found "10".'],
+      ['compare', { judgedOnly: 1 }, '(field "judgedOnly"): Expected true or false but found 1.'],
+      ['evaluate', { measures: 'AP' }, '(field "measures"): Expected an array of strings but found "AP".'],
+      ['evaluate', { precision: 'fp8' }, '(field "precision"): Expected one of "fp32", "bf16" but found "fp8".'],
+      ['train', { learningRate: null }, '(field "learningRate"): Expected a number but found null.'],
+      ['specialize', { corpus: 5 }, '(field "corpus"): Expected a string or an array as the API takes it but found 5.'],
+      ['specialize', { teacher: [] }, 'Expected a string or an object as the API takes it but found an array of 0.'],
+      ['compare', { others: {} }, '(field "others"): Expected an array but found an object.'],
+    ];
+    for (const [command, config, problem] of wrong) {
+      const { code, stderr } = await run(command, '--config', write('wrong.json', JSON.stringify(config)));
+      expect(code, stderr).to.equal(1);
+      expect(stderr).to.include(`wrong.json`).and.to.include(problem);
+      expect(stderr.trim().split('\n')).to.have.length(1);
+    }
+  });
+
+  it("takes the API's arrays in --config", async () => {
+    const base = write('base.trec', 'a Q0 2 1 2.0 x\na Q0 1 2 1.0 x\nb Q0 2 1 1.0 x\nc Q0 3 1 1.0 x\n');
+    const other = write('other.trec', 'a Q0 1 1 1.0 x\nb Q0 2 1 1.0 x\nc Q0 3 1 1.0 x\n');
+    const config = { base: { name: 'old', run: base }, others: [{ name: 'new', run: other }], data };
+    const file = write('compare.json', JSON.stringify({ ...config, measures: ['RR@10'], confidence: 0.9 }));
+    const { code, stdout, stderr } = await run('compare', '--config', file);
+    expect(code, stderr).to.equal(0);
+    expect(stdout)
+      .to.match(/old +0\.8333/)
+      .and.to.match(/new +1\.0000/);
+    expect(stdout.replace(/\s+/g, ' ')).to.include('with its 90 % interval');
+  });
+
   describe('evaluate', () => {
     it("prints one JSON object with the means under ir_measures' names, equal to the library's", async () => {
       const args = ['--model', model, '--data', data, '--split', 'test', '--max-length', '256'];

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
+import { type ListwiseError, NativeError } from '../lib/errors.js';
+import { explainDeviceError } from '../lib/models/model.js';
 import { longestPause } from './environment.js';
 import { expectClose, norm, randomTexts, realModel, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
@@ -57,6 +59,27 @@ describe('Embedder.load', () => {
     });
   }
 
+  for (const problem of [
+    'CUDA error: invalid device ordinal',
+    'Device index must be -1 or non-negative, got -25',
+    'Allocator not initialized for device 9: did you call init?',
+  ]) {
+    it(`explains a CUDA device that is not there, where libtorch says "${problem}"`, () => {
+      const native = new NativeError('INTERNAL', problem);
+      const explained = explainDeviceError(native, 'cuda:9') as ListwiseError;
+      expect(explained).to.include({ code: 'UNSUPPORTED', cause: native });
+      expect(explained.message).to.include("Device 'cuda:9' was asked for").and.to.include("'cuda:0'");
+      expect(explainDeviceError(native, 'cpu')).to.equal(native);
+    });
+  }
+
+  it('leaves other native errors as they are', () => {
+    const memory = new NativeError('OUT_OF_MEMORY', 'no memory on device index 9');
+    expect(explainDeviceError(memory, 'cuda:9')).to.equal(memory);
+    const other = new NativeError('INTERNAL', 'cuBLAS failed');
+    expect(explainDeviceError(other, 'cuda:9')).to.equal(other);
+  });
+
   it('says so when a weight has another shape than config.json says', async () => {
     const weights = tinyWeights({ ...tinyConfig, intermediate_size: 64 });
     const error = await rejection(Embedder.load(writeTinyModel(undefined, { weights })));
@@ -82,6 +105,20 @@ describe('Embedder.encode', () => {
       expectClose(row, await embedder.encode([texts[i]!]), { atol: 1e-6 }, `row ${i}`);
       expect(norm(row)).to.be.closeTo(1, 1e-5);
     }
+  });
+
+  it('encodes the texts as they were at the call, whatever becomes of the array', async () => {
+    const texts = randomTexts(6000);
+    const whole = await embedder.encode([...texts]);
+    const running = embedder.encode(texts);
+    texts.length = 0;
+    expect(await running).to.deep.equal(whole);
+  });
+
+  it('refuses options that are null', async () => {
+    const message = 'Expected an object for the options of Embedder.encode but received null.';
+    const error = await rejection(embedder.encode(['a'], null as never));
+    expect(error).to.include({ code: 'INVALID_ARGUMENT', message });
   });
 
   it('gives nothing for no texts', async () => {

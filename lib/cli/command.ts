@@ -12,6 +12,8 @@ export interface OptionSpec {
   help: string;
   required?: boolean;
   choices?: readonly string[];
+  /** What a configuration file may give instead, as the API takes it; the API checks what is inside. */
+  orApiValue?: 'array' | 'object';
 }
 
 /** What a command works with: a signal to obey, progress to report, lines for people on stderr unless --quiet. */

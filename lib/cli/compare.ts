@@ -10,8 +10,22 @@ export const compareCommand: CommandSpec = {
     'bootstrap, a paired randomisation test and a t-test, corrected by Holm over all measures and systems, and the ' +
     "queries that gained and lost most. A system is a run file in TREC's layout, or a model, which is run on --data.",
   options: [
-    { name: 'base', kind: 'text', value: 'system', required: true, help: 'run file or model to compare with' },
-    { name: 'others', kind: 'texts', value: 'system', required: true, help: 'run files or models to compare' },
+    {
+      name: 'base',
+      kind: 'text',
+      value: 'system',
+      required: true,
+      orApiValue: 'object',
+      help: 'run file or model to compare with',
+    },
+    {
+      name: 'others',
+      kind: 'texts',
+      value: 'system',
+      required: true,
+      orApiValue: 'array',
+      help: 'run files or models to compare',
+    },
     { name: 'data', kind: 'text', value: 'directory', help: 'test collection in the layout of BEIR' },
     { name: 'qrels', kind: 'text', value: 'file', help: 'judgements alone, which will do for run files' },
     { name: 'split', kind: 'text', value: 'name', help: 'which judgements of --data (default: test)' },

@@ -6,7 +6,8 @@ import type { OptionSpec } from './command.js';
 /**
  * Options of a command from a JSON file: one object with the API's names. What the command line says goes first.
  * @throws NotFoundError if the file is not there
- * @throws DataError if it is no JSON object or names an option that the command does not have
+ * @throws DataError if it is no JSON object, names an option that the command does not have, or gives a value of
+ *   another kind than the option's
  */
 export async function readConfig(file: string, specs: readonly OptionSpec[]): Promise<Record<string, unknown>> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
@@ -21,12 +22,54 @@ export async function readConfig(file: string, specs: readonly OptionSpec[]): Pr
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     throw new DataError({ file }, `Expected one JSON object of options but found ${describe(config)}.`);
   }
-  const known = specs.map(({ name }) => name);
-  for (const name of Object.keys(config)) {
-    if (known.includes(name)) continue;
-    const nearest = nearestName(name, known);
-    const remedy = nearest ? `did you mean "${nearest}"?` : `there are ${known.join(', ')}.`;
-    throw new DataError({ file, field: name }, `There is no such option; ${remedy}`);
-  }
+  for (const [name, value] of Object.entries(config)) checkEntry({ name, value }, file, specs);
   return config as Record<string, unknown>;
+}
+
+function checkEntry(entry: { name: string; value: unknown }, file: string, specs: readonly OptionSpec[]): void {
+  const { name, value } = entry;
+  const spec = specs.find((option) => option.name === name);
+  if (spec && fits(value, spec)) return;
+  if (spec) {
+    throw new DataError({ file, field: name }, `Expected ${wanted(spec)} but found ${describe(value)}.`);
+  }
+  const known = specs.map(({ name }) => name);
+  const nearest = nearestName(name, known);
+  const remedy = nearest ? `did you mean "${nearest}"?` : `there are ${known.join(', ')}.`;
+  throw new DataError({ file, field: name }, `There is no such option; ${remedy}`);
+}
+
+function fits(value: unknown, { kind, choices, orApiValue }: OptionSpec): boolean {
+  if (orApiValue === 'array' && Array.isArray(value)) return true;
+  if (orApiValue === 'object' && typeof value === 'object' && value !== null && !Array.isArray(value)) return true;
+  if (choices) return choices.includes(value as string);
+  switch (kind) {
+    case 'text':
+      return typeof value === 'string';
+    case 'texts':
+      return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string');
+    case 'whole':
+      return Number.isSafeInteger(value);
+    case 'number':
+      return Number.isFinite(value);
+    case 'number or word':
+      return Number.isFinite(value) || typeof value === 'string';
+    case 'flag':
+      return typeof value === 'boolean';
+  }
+}
+
+const KINDS: Record<OptionSpec['kind'], string> = {
+  text: 'a string',
+  texts: 'an array of strings',
+  whole: 'a whole number',
+  number: 'a number',
+  'number or word': 'a number or a word',
+  flag: 'true or false',
+};
+
+function wanted({ kind, choices, orApiValue }: OptionSpec): string {
+  if (choices) return `one of ${choices.map((choice) => JSON.stringify(choice)).join(', ')}`;
+  if (orApiValue === undefined) return KINDS[kind];
+  return kind === 'texts' ? 'an array' : `${KINDS[kind]} or an ${orApiValue} as the API takes it`;
 }

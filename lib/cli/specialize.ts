@@ -12,9 +12,16 @@ const preparationOptions: readonly OptionSpec[] = [
     name: 'teacher',
     kind: 'text',
     value: 'fused|file',
+    orApiValue: 'object',
     help: 'fused: dense and BM25 scores, needs nothing else; or a file of scores (default: fused)',
   },
-  { name: 'exclude', kind: 'text', value: 'file', help: 'ids of passages to leave out, one a line' },
+  {
+    name: 'exclude',
+    kind: 'text',
+    value: 'file',
+    orApiValue: 'array',
+    help: 'ids of passages to leave out, one a line',
+  },
   { name: 'excludeJudged', kind: 'flag', help: 'leave out passages that the test set judges' },
   {
     name: 'maxPassages',
@@ -70,7 +77,14 @@ export const specializeCommand: CommandSpec = {
     '--output is a run directory. What is complete there with the same options is not done again, so a stopped run ' +
     'goes on where it was. Written queries are JSON Lines of {"passage": id, "type", "query"}.',
   options: [
-    { name: 'corpus', kind: 'text', value: 'path', required: true, help: 'corpus.jsonl or the directory that has it' },
+    {
+      name: 'corpus',
+      kind: 'text',
+      value: 'path',
+      required: true,
+      orApiValue: 'array',
+      help: 'corpus.jsonl or the directory that has it',
+    },
     modelOption,
     { name: 'queries', kind: 'text', value: 'file', required: true, help: 'queries written for passages' },
     { name: 'output', kind: 'text', value: 'directory', required: true, help: 'run directory' },

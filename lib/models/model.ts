@@ -44,7 +44,8 @@ export interface EmbeddingModel {
  * Loads a model from a local directory or the Hub.
  * @param name a directory, or a Hub name such as `sentence-transformers/all-MiniLM-L6-v2`
  * @throws NotFoundError, ModelError, ListwiseError UNSUPPORTED as readModelDirectory does
- * @throws InvalidArgumentError for an option's value that cannot be
+ * @throws InvalidArgumentError for an option's value that cannot be; ListwiseError UNSUPPORTED for a device that the
+ *   machine does not have
  */
 export async function loadModel(name: string, options: ModelOptions = {}): Promise<EmbeddingModel> {
   const { device = 'auto', precision, revision, signal, onProgress, ...wishes } = options;
@@ -57,8 +58,26 @@ export async function loadModel(name: string, options: ModelOptions = {}): Promi
   const tokenizer = await Tokenizer.load(directory);
   checkSettings(settings, tokenizer);
   const { architecture, weightNames, weightFiles: files } = directory;
-  const encoder = await runJob(() => native().loadEncoder({ files, architecture, weightNames, ...place }), signal);
+  const loading = runJob(() => native().loadEncoder({ files, architecture, weightNames, ...place }), signal);
+  const encoder = await loading.catch((error: unknown) => {
+    throw explainDeviceError(error, place.device);
+  });
   return { name, directory, settings, tokenizer, encoder };
+}
+
+/** What libtorch says, in one of its layers or another, of a device whose number is beyond those of the machine. */
+const NO_SUCH_DEVICE = /invalid device (ordinal|argument)|device (index|number)|not initialized for device/i;
+
+/** The native error of a CUDA device that is not there, as one that says what to do; any other as it is. */
+export function explainDeviceError(error: unknown, device: Device): unknown {
+  if (!device.startsWith('cuda') || !(error instanceof ListwiseError) || error.code !== 'INTERNAL') return error;
+  if (!NO_SUCH_DEVICE.test(error.message)) return error;
+  return new ListwiseError(
+    'UNSUPPORTED',
+    `Device '${device}' was asked for, but this machine has no CUDA device of that number. They count from 0: use ` +
+      "'cuda:0' or 'cuda' for the first; CUDA_VISIBLE_DEVICES may hide others.",
+    { cause: error },
+  );
 }
 
 function settleDevice(

@@ -169,7 +169,7 @@ describe('writeLines', () => {
     await mkdir(join(directory, 'folder', 'full'), { recursive: true });
     const cases: [string, string][] = [
       [join(taken, 'out.txt'), `Cannot write ${taken}: there is a file where a directory should be`],
-      [join(taken, 'deep', 'out.txt'), `Cannot write ${join(taken, 'deep')}: a part of the path is a file`],
+      [join(taken, 'deep', 'out.txt'), `Cannot write ${join(taken, 'deep')}: it or a part of its path is a file`],
       [join(directory, 'folder'), `Cannot write ${join(directory, 'folder')}: it is a directory`],
       [join(directory, 'x'.repeat(300)), 'the name is too long; give a shorter one.'],
     ];

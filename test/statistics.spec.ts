@@ -121,6 +121,10 @@ describe('pairedBootstrap', () => {
     expect((await rejection(pairedBootstrap([]))).message).to.contain('at least one number for differences');
     expect((await rejection(pairedBootstrap([1], { confidence: 95 }))).message).to.contain('between 0 and 1');
     expect((await rejection(pairedBootstrap([1], { resamples: 0 }))).message).to.contain('a whole number from 1');
+    const many = await rejection(randomizationTest([1], { resamples: 1e12 }));
+    expect(many.message).to.equal(
+      'Expected a whole number from 1 to 100,000,000 for resamples but received 1000000000000.',
+    );
   });
 });
 

@@ -131,6 +131,23 @@ describe('trainListwise, given bad input,', () => {
     expect(existsSync(join(directory, 'log.jsonl'))).to.equal(false);
   });
 
+  it('says in words when the output, or what it is to write there, is something else', async () => {
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory, 'file'), '');
+    mkdirSync(join(directory, 'training.json'));
+    mkdirSync(join(directory, 'run', 'log.jsonl'), { recursive: true });
+    const places: [string, RegExp][] = [
+      [join(directory, 'file'), /^Cannot write .*file.model: it or a part of its path is a file/],
+      [directory, /^Cannot write .*training\.json: it is a directory; give the path of a file\.$/],
+      [join(directory, 'run'), /^Cannot write .*log\.jsonl: it is a directory; give the path of a file\.$/],
+    ];
+    for (const [place, message] of places) {
+      const error = await rejection(trainListwise({ ...quick, lists: train, output: place }));
+      expect(error).to.have.property('code', 'NOT_WRITABLE');
+      expect(error.message).to.match(message);
+    }
+  });
+
   it('refuses an output inside of the base model', async () => {
     const { message } = await rejection(trainListwise({ ...quick, lists: train, output: quick.model }));
     expect(message).to.match(/^Expected a directory outside of the base model's \(.*\) for output\/model but received/);

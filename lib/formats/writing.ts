@@ -4,7 +4,7 @@ import { WriteError } from '../errors.js';
 /** What the file system says when it does not write, in words and with what to do. */
 const PROBLEMS: Readonly<Record<string, string>> = {
   EEXIST: 'there is a file where a directory should be; give another path, or move the file away',
-  ENOTDIR: 'a part of the path is a file, not a directory; give another path',
+  ENOTDIR: 'it or a part of its path is a file where a directory should be; give another path',
   EISDIR: 'it is a directory; give the path of a file',
   ENOTEMPTY: 'it is a directory that is not empty; give another path',
   ENOENT: 'the directory is not there, or was removed meanwhile; check the path',
@@ -29,7 +29,9 @@ export async function writing<T>(place: string, work: () => Promise<T>): Promise
   try {
     return await work();
   } catch (error) {
-    const problem = PROBLEMS[(error as NodeJS.ErrnoException | null)?.code ?? ''];
+    // Node's own checks (in rm, say) put ERR_FS_ before the system's name.
+    const { code } = (error ?? {}) as { code?: unknown };
+    const problem = typeof code === 'string' ? PROBLEMS[code.replace(/^ERR_FS_/, '')] : undefined;
     throw problem ? new WriteError(place, problem, { cause: error }) : error;
   }
 }

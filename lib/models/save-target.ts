@@ -1,6 +1,7 @@
 import { readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { InvalidArgumentError, ModelError } from '../errors.js';
+import { InvalidArgumentError } from '../errors.js';
+import { writing } from '../formats/writing.js';
 import { readConfig } from './config-file.js';
 
 /** Configuration and tokeniser, as sentence-transformers and transformers name their files. */
@@ -36,7 +37,7 @@ export async function moduleFolders(directory: string): Promise<ModuleFolders> {
  * @param base the directory that the model was read from; `target` may be it, but not lie inside it
  * @param argument the name of the option that says where to save, for the message
  * @throws InvalidArgumentError if it holds anything else, naming it, or lies inside `base`
- * @throws ModelError if it cannot be read
+ * @throws WriteError if it is a file or cannot be read
  */
 export async function checkSaveTarget(target: string, base: string, argument = 'directory'): Promise<void> {
   if ((await settledPath(target)) !== (await settledPath(base))) await checkOutside(target, base, argument);
@@ -72,10 +73,12 @@ export async function isWithin(path: string, directory: string): Promise<boolean
 
 /** Files of a model directory and its modules' folders, by relative path with '/'; other folders by name and '/'. */
 async function listEntries(directory: string, isModule: ModuleFolders, prefix = ''): Promise<string[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new ModelError(`A model cannot be saved in ${directory}: ${error.message}.`, { cause: error });
-  });
+  const entries = await writing(directory, () =>
+    readdir(directory, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    }),
+  );
   const names: string[] = [];
   for (const entry of entries) {
     const name = prefix + entry.name;

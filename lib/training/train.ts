@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
+import { writing } from '../formats/writing.js';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
 import { checkOutside, checkSaveTarget } from '../models/save-target.js';
 import { saveModel, saveWeights } from '../models/saved-model.js';
@@ -92,7 +93,8 @@ async function train(
       : undefined;
   const loss = lossOptions(options, match?.temperature ?? (options.teacherTemperature as number));
   const plan = planSteps({ ...options, lists: data.train.size });
-  await rm(join(options.output, 'training.json'), { force: true });
+  const summary = join(options.output, 'training.json');
+  await writing(summary, () => rm(summary, { force: true }));
   await using log = await TrainingLog.create(join(options.output, 'log.jsonl'));
   await log.write({ kind: 'start', ...plan, ...loss, ...(match && { temperatureMatch: match }) });
   const keepWeights = weightKeeper(model, directory, options);

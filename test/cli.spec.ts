@@ -276,6 +276,14 @@ describe('listwise (command line)', function () {
       expect(other.stderr).to.include('(field "maxLength"): Expected embeddings with maxLength 16 but these have 256');
     });
 
+    it('prints ids without the escapes that they hold', async () => {
+      const corpus = join(home, 'hostile.jsonl');
+      writeFileSync(corpus, `${JSON.stringify({ _id: '\u001b[31mred\u0007', text: 'pasta' })}\n`);
+      const { stdout } = await run('search', '--model', model, '--corpus', corpus, '--k', '1', 'pasta');
+      expect(stdout).to.include('[31mred');
+      expect(stdout.replaceAll('\n', '')).to.not.match(/\p{Cc}/u);
+    });
+
     it('writes embeddings as JSON Lines, and answers for people', async () => {
       const file = join(home, 'queries.out.jsonl');
       await run('encode', '--model', model, '--input', data, '--kind', 'query', '--output', file);

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { readNpy, writeNpy } from '../candidates/npy.js';
 import type { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
+import { writing } from '../formats/writing.js';
 import { hashModel } from '../specialize/hashes.js';
 
 /** What stands beside a .npy file of embeddings, as <file>.json: how they were made, and the id of each row. */
@@ -52,7 +53,7 @@ export async function writeEmbeddings(
 ): Promise<void> {
   const { ids, dimension } = record;
   await writeNpy(file, { rows: ids.length, columns: dimension, values }, { signal });
-  await writeFile(`${file}.json`, `${JSON.stringify(record)}\n`);
+  await writing(`${file}.json`, () => writeFile(`${file}.json`, `${JSON.stringify(record)}\n`));
 }
 
 /**

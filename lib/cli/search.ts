@@ -127,14 +127,15 @@ function readable(queries: readonly Query[], run: Run, corpus: Corpus): string {
     lines.push(...(lines.length ? [''] : []), oneLine(text));
     for (const [i, found] of (run.get(id) ?? []).entries()) {
       const { title = '', text: body = '' } = corpus.get(found.id) ?? {};
-      lines.push(`${String(i + 1).padStart(4)}  ${found.score.toFixed(4)}  ${found.id}  ${oneLine(title)}`.trimEnd());
+      const place = `${String(i + 1).padStart(4)}  ${found.score.toFixed(4)}`;
+      lines.push(`${place}  ${oneLine(found.id)}  ${oneLine(title)}`.trimEnd());
       lines.push(`      ${oneLine(body).slice(0, SNIPPET)}`.trimEnd());
     }
   }
   return lines.join('\n');
 }
 
-/** Passages are other people's text: control and direction characters must not reach the terminal. */
+/** Passages and their ids are other people's text: control and direction characters must not reach the terminal. */
 function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
 }

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { cachedModel, resolveModel } from '../lib/models/hub.js';
+import { hubFetch } from '../lib/models/hub-requests.js';
 import type { Progress } from '../lib/types.js';
 import { COMMIT, type HubServer, startHubServer } from './servers/hub.js';
 
@@ -169,11 +171,67 @@ describe('resolveModel', () => {
     await writeFile(join(home, 'token'), 'hf_fromfile\n');
     await resolveModel('test/model', silent);
     expect([...hub.tokens]).to.deep.equal(['Bearer hf_fromfile']);
-    process.env.HF_TOKEN = 'secret';
+  });
+
+  it("sends a mirror's token as it is, and shows it to nobody when it cannot be sent", async () => {
+    process.env.HF_TOKEN = ' secret-of.a/mirror== ';
+    const directory = await resolveModel('test/model', silent);
+    expect(await readFile(join(directory, 'model.safetensors'))).to.deep.equal(WEIGHTS);
+    expect([...hub.tokens]).to.deep.equal(['Bearer secret-of.a/mirror==']);
+    process.env.HF_TOKEN = 'secret\nsecond';
     const error = await failure(resolveModel('test/model', silent));
-    expect(error.message)
-      .to.include("Expected a token that starts with 'hf_' for HF_TOKEN")
-      .and.to.not.include('secret');
+    expect(error).to.include({ code: 'INVALID_ARGUMENT' });
+    expect(error.message).to.include('for HF_TOKEN but received').and.to.not.include('secret');
+  });
+
+  it('sends the token to no other address than the endpoint', async () => {
+    const other = await startHubServer(FILES);
+    try {
+      const repository = { name: 'test/model', revision: 'main', folder, endpoint: hub.url, token: 'secret' };
+      const { fetch } = hubFetch(repository);
+      await fetch(`${other.url}/test/model/resolve/${COMMIT}/config.json`);
+      await fetch(`${hub.url}/test/model/resolve/${COMMIT}/config.json`);
+      expect([...other.tokens]).to.deep.equal([]);
+      expect([...hub.tokens]).to.deep.equal(['Bearer secret']);
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('lets one of several callers fetch a file and the others wait for it', async () => {
+    hub.cutOff.set('model.safetensors', 1);
+    const notes: string[] = [];
+    const onProgress = ({ note = '' }: Progress) => notes.push(note);
+    const directories = await Promise.all([1, 2, 3].map(() => resolveModel('test/model', { onProgress })));
+    expect(new Set(directories).size).to.equal(1);
+    expect(await readFile(join(String(directories[0]), 'model.safetensors'))).to.deep.equal(WEIGHTS);
+    // A probe and the bytes, twice: the first transfer broke off.
+    expect(transfers('model.safetensors')).to.equal(4);
+    expect(notes).to.include('waiting for another process that fetches model.safetensors of test/model');
+    const left = (await readdir(join(folder, 'blobs'))).filter((name) => name.includes('.'));
+    expect(left).to.deep.equal([]);
+    expect((await readdir(String(directories[0]))).sort()).to.deep.equal([
+      '1_Pooling',
+      'config.json',
+      'model.safetensors',
+      'modules.json',
+      'tokenizer.json',
+    ]);
+  });
+
+  it('stops waiting for another process with the reason of its signal', async () => {
+    const blob = createHash('sha256').update(WEIGHTS).digest('hex');
+    const lock = join(folder, 'blobs', `${blob}.listwise.lock`);
+    await mkdir(join(folder, 'blobs'), { recursive: true });
+    // This process is alive, so the lock holds.
+    await writeFile(lock, `${process.pid} ${hostname()}`);
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const onProgress = ({ note = '' }: Progress) => {
+      if (note.startsWith('waiting')) controller.abort(reason);
+    };
+    expect(await failure(resolveModel('test/model', { onProgress, signal: controller.signal }))).to.equal(reason);
+    expect(await readFile(lock, 'utf8')).to.include(String(process.pid));
   });
 
   it('recognises names that are no Hub names and paths that are not there', async () => {

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { lstat, mkdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
@@ -8,6 +8,7 @@ import type { ReadableStream } from 'node:stream/web';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { downloadFile, HubApiError, type ListFileEntry } from '@huggingface/hub';
 import { ModelError } from '../errors.js';
+import { withLock } from '../setup/lock.js';
 import type { LongWork, Progress } from '../types.js';
 import { explainHubError, hubFetch, type Repository } from './hub-requests.js';
 
@@ -20,8 +21,8 @@ const ATTEMPTS = 3;
 
 /**
  * Brings files of one commit into the cache: the content into blobs/ under its hash, a link to it into the commit's
- * snapshot, as huggingface_hub does it. A file that was cut off is continued where it stopped, and every file's hash is
- * compared with the one that the Hub lists.
+ * snapshot, as huggingface_hub does it. Of several processes one fetches a file and the others wait for it. A file that
+ * was cut off is continued where it stopped, and every file's hash is compared with the one that the Hub lists.
  */
 export async function fetchFiles(files: ListFileEntry[], download: Download): Promise<void> {
   const { repository, commit, onProgress = progressLines() } = download;
@@ -32,11 +33,19 @@ export async function fetchFiles(files: ListFileEntry[], download: Download): Pr
     done += bytes;
     onProgress({ stage: 'download', done, total, unit: 'bytes', note });
   };
+  const onWait = (file: ListFileEntry) => {
+    const waiting = `waiting for another process that fetches ${file.path} of ${repository.name}`;
+    onProgress({ stage: 'download', done, total, unit: 'bytes', note: waiting });
+  };
   report(0);
   for (const file of files) {
     const blob = join(repository.folder, 'blobs', blobName(file));
     const before = done;
-    if (!(await exists(blob))) await fetchBlob(file, blob, { ...download, report });
+    if (!(await exists(blob))) {
+      await mkdir(dirname(blob), { recursive: true });
+      const lock = { signal: download.signal, onWait: () => onWait(file) };
+      await withLock(`${blob}.listwise.lock`, () => fetchBlob(file, blob, { ...download, report }), lock);
+    }
     // What an earlier run had of the file already, or the whole of it.
     if (before + file.size > done) report(before + file.size - done);
     await link(blob, safeJoin(join(repository.folder, 'snapshots', commit), file.path));
@@ -59,11 +68,13 @@ function safeJoin(directory: string, path: string): string {
 
 type BlobDownload = Download & { report: (bytes: number) => void };
 
+/** Fetches a blob unless another process has done so; only one process at a time may be here. */
 async function fetchBlob(file: ListFileEntry, blob: string, download: BlobDownload): Promise<void> {
-  const incomplete = `${blob}.incomplete`;
-  await mkdir(dirname(blob), { recursive: true });
+  if (await exists(blob)) return;
+  // A name of our own: huggingface_hub appends to <blob>.incomplete, and knows other locks than ours.
+  const incomplete = `${blob}.listwise.incomplete`;
   for (let attempt = 1; ; attempt++) {
-    const { fetch, answer } = hubFetch(download.signal);
+    const { fetch, answer } = hubFetch(download.repository, download.signal);
     try {
       await append(file, incomplete, { ...download, fetch });
       break;
@@ -90,10 +101,10 @@ async function append(
 ): Promise<void> {
   const { size: start } = await stat(incomplete).catch(() => ({ size: 0 }));
   if (start >= file.size && start > 0) return;
-  const { name, endpoint, token } = repository;
+  const { name, endpoint } = repository;
   const where = { repo: name, path: file.path, revision: commit, hubUrl: endpoint };
   // The plain transfer, for which a proxy or mirror needs to know nothing but HTTP ranges.
-  const blob = await downloadFile({ ...where, fetch, xet: false, ...(token ? { accessToken: token } : {}) });
+  const blob = await downloadFile({ ...where, fetch, xet: false });
   if (!blob) throw new ModelError(`${endpoint}/${name} lists ${file.path} but does not have it.`);
   const counted = new Transform({
     transform(chunk: Buffer, _encoding, callback) {
@@ -121,8 +132,10 @@ async function verify(file: ListFileEntry, path: string): Promise<void> {
 
 async function link(blob: string, file: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  await rm(file, { force: true });
-  await symlink(relative(dirname(file), blob), file);
+  // Renamed into place, so that another process never finds the name free or gone.
+  const fresh = `${file}.${process.pid}.${randomUUID()}`;
+  await symlink(relative(dirname(file), blob), fresh);
+  await rename(fresh, file);
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -137,12 +150,15 @@ const EVERY_MS = 3_000;
 /** Shows a download on stderr: first what comes, from where to where and how large, then every few seconds how far. */
 function progressLines(): (progress: Progress) => void {
   let last = 0;
+  let lastNote: string | undefined;
   return ({ done, total, note }) => {
     const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
     if (last === 0) process.stderr.write(`Downloading ${note}: ${megabytes(total)}\n`);
+    else if (note !== lastNote && note?.startsWith('waiting')) process.stderr.write(`  ${note}\n`);
     else if (done === total || Date.now() - last > EVERY_MS) {
       process.stderr.write(`  ${megabytes(done)} of ${megabytes(total)}\n`);
     } else return;
+    lastNote = note;
     last = Date.now();
   };
 }

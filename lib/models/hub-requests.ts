@@ -15,15 +15,25 @@ export interface HubAnswer {
   errorCode: string | null;
 }
 
-/** A `fetch` that can be aborted and that keeps the Hub's error code, which the client library leaves out. */
-export function hubFetch(signal?: AbortSignal): { fetch: typeof fetch; answer: HubAnswer } {
+/**
+ * A `fetch` that can be aborted, that keeps the Hub's error code, which the client library leaves out, and that sends
+ * the token. The client library would too, but refuses tokens that do not start with hf_, as those of mirrors.
+ */
+export function hubFetch(repository: Repository, signal?: AbortSignal): { fetch: typeof fetch; answer: HubAnswer } {
   const answer: HubAnswer = { errorCode: null };
   const wrapped: typeof fetch = async (url, init) => {
-    const response = await fetch(url, { ...init, ...(signal ? { signal } : {}) });
+    const headers = new Headers(init?.headers);
+    if (repository.token && isOwn(url, repository)) headers.set('Authorization', `Bearer ${repository.token}`);
+    const response = await fetch(url, { ...init, headers, ...(signal ? { signal } : {}) });
     answer.errorCode = response.headers.get('X-Error-Code');
     return response;
   };
   return { fetch: wrapped, answer };
+}
+
+/** Whether an address is the endpoint's; no other gets the token. */
+function isOwn(url: string | URL | Request, { endpoint }: Repository): boolean {
+  return new URL(url instanceof Request ? url.url : url).origin === new URL(endpoint).origin;
 }
 
 /** An error of the client library or of the network, as one that says which model, why, and what to do. */

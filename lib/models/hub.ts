@@ -108,10 +108,10 @@ async function fetchSnapshot(
 }
 
 async function commitOf(repository: Repository, signal?: AbortSignal): Promise<string> {
-  const { name, revision, endpoint, token } = repository;
-  const { fetch, answer } = hubFetch(signal);
+  const { name, revision, endpoint } = repository;
+  const { fetch, answer } = hubFetch(repository, signal);
   try {
-    const shared = { hubUrl: endpoint, fetch, ...(token ? { accessToken: token } : {}) };
+    const shared = { hubUrl: endpoint, fetch };
     return (await modelInfo({ name, revision, additionalFields: ['sha'], ...shared })).sha;
   } catch (error) {
     throw explainHubError(error, { repository, answer, signal });
@@ -119,11 +119,11 @@ async function commitOf(repository: Repository, signal?: AbortSignal): Promise<s
 }
 
 async function filesOf(repository: Repository, commit: string, signal?: AbortSignal): Promise<ListFileEntry[]> {
-  const { name, endpoint, token } = repository;
-  const { fetch, answer } = hubFetch(signal);
+  const { name, endpoint } = repository;
+  const { fetch, answer } = hubFetch(repository, signal);
   const files: ListFileEntry[] = [];
   try {
-    const shared = { hubUrl: endpoint, fetch, ...(token ? { accessToken: token } : {}) };
+    const shared = { hubUrl: endpoint, fetch };
     for await (const file of listFiles({ repo: name, revision: commit, recursive: true, ...shared })) files.push(file);
   } catch (error) {
     throw explainHubError(error, { repository, answer, signal });
@@ -192,13 +192,17 @@ async function writeRef({ folder, revision }: Repository, commit: string): Promi
   await writeFile(file, commit);
 }
 
-/** HF_TOKEN, or the file in which `hf auth login` keeps it. */
+/**
+ * HF_TOKEN, or the file in which `hf auth login` keeps it.
+ * @throws InvalidArgumentError if it cannot be sent; the message does not show it
+ */
 async function accessToken(): Promise<string | undefined> {
   if (/^(1|on|yes|true)$/i.test(process.env.HF_HUB_DISABLE_IMPLICIT_TOKEN ?? '')) return undefined;
   const home = process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
-  const token = process.env.HF_TOKEN || (await textOf(process.env.HF_TOKEN_PATH || join(home, 'token')));
-  if (token && !token.startsWith('hf_')) {
-    throw new InvalidArgumentError('HF_TOKEN', "a token that starts with 'hf_'", `${token.slice(0, 3)}...`);
+  const token = process.env.HF_TOKEN?.trim() || (await textOf(process.env.HF_TOKEN_PATH || join(home, 'token')));
+  if (!/^[\x21-\x7e]*$/.test(token)) {
+    const remedy = 'check that the variable, or the file that it stands for, holds the token alone';
+    throw new InvalidArgumentError('HF_TOKEN', 'ASCII letters, digits and signs', 'other characters', remedy);
   }
   return token || undefined;
 }

@@ -12,13 +12,15 @@ const STALE_MS = 60_000;
  * @template T
  * @param {string} file created for the time of the work
  * @param {() => Promise<T>} work
- * @param {{ onWait?: (holder: string) => void }} [options] called once if somebody else holds the lock
+ * @param {{ onWait?: (holder: string) => void, signal?: AbortSignal | undefined }} [options] onWait: called once if
+ *   somebody else holds the lock; signal: ends the waiting, with its reason
  * @returns {Promise<T>}
  */
-export async function withLock(file, work, { onWait } = {}) {
+export async function withLock(file, work, { onWait, signal } = {}) {
   mkdirSync(dirname(file), { recursive: true });
   let waited = false;
   while (!take(file)) {
+    signal?.throwIfAborted();
     if (dropStale(file)) continue;
     if (!waited) onWait?.(holderOf(file));
     waited = true;

@@ -4,7 +4,6 @@ import { expect } from 'chai';
 import { InvalidArgumentError } from '../lib/errors.js';
 import { measureNames, parseMeasure } from '../lib/evaluation/measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun } from '../lib/evaluation/measures.js';
-import { compareUtf8 } from '../lib/evaluation/ranking.js';
 import type { Qrels, Run } from '../lib/types.js';
 import { rejection } from './rejection.js';
 
@@ -168,14 +167,5 @@ describe('parseMeasure', () => {
     expect(() => parseMeasure('Rprec@5')).to.throw('Expected Rprec without a cut-off');
     expect(() => parseMeasure('nDCG(rel=2)@5')).to.throw('no other parameters than judged_only=True or False');
     expect(() => parseMeasure('AP(rel=0)')).to.throw('Expected a whole number from 1 for relevanceLevel');
-  });
-});
-
-describe('compareUtf8', () => {
-  it('orders as the bytes of UTF-8, where UTF-16 units would not', () => {
-    const ids = ['\u{10000}', '\uffee', 'é', 'a', 'ab', 'Z'];
-    const bytes = [...ids].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-    expect([...ids].sort(compareUtf8)).to.deep.equal(bytes);
-    expect([...ids].sort()).to.not.deep.equal(bytes);
   });
 });

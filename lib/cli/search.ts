@@ -5,6 +5,7 @@ import { DataError } from '../errors.js';
 import { readQueries } from '../formats/beir.js';
 import { writeTrecRun } from '../formats/trec.js';
 import { searchEmbeddings, toRun } from '../search.js';
+import { oneLine } from '../terminal.js';
 import type { LongWork, Query, Run } from '../types.js';
 import { type CommandSpec, UsageError } from './command.js';
 import { readEmbeddings, recordOf, writeEmbeddings } from './embeddings-file.js';
@@ -133,9 +134,4 @@ function readable(queries: readonly Query[], run: Run, corpus: Corpus): string {
     }
   }
   return lines.join('\n');
-}
-
-/** Passages and their ids are other people's text: control and direction characters must not reach the terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
 }

@@ -15,7 +15,7 @@ export function codePointKey(text: string): string {
   });
 }
 
-/** Compares by Unicode code point, for `sort`. */
+/** Compares by Unicode code point, for `sort`; that is the order of UTF-8 bytes, and of C's strcmp. */
 export function compareCodePoints(a: string, b: string): number {
   const x = codePointKey(a);
   const y = codePointKey(b);

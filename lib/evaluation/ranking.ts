@@ -1,3 +1,4 @@
+import { compareCodePoints } from '../corpus/code-point-order.js';
 import { InvalidArgumentError } from '../errors.js';
 import type { ScoredPassage } from '../types.js';
 
@@ -43,9 +44,9 @@ export function sortPassages(query: string, passages: readonly ScoredPassage[], 
   if (ties === 'trec_eval') {
     return passages
       .map(({ id, score }) => ({ id, score: Math.fround(score) }))
-      .sort((a, b) => compareNumbers(b.score, a.score) || compareUtf8(b.id, a.id));
+      .sort((a, b) => compareNumbers(b.score, a.score) || compareCodePoints(b.id, a.id));
   }
-  return [...passages].sort((a, b) => compareNumbers(b.score, a.score) || compareUtf8(a.id, b.id));
+  return [...passages].sort((a, b) => compareNumbers(b.score, a.score) || compareCodePoints(a.id, b.id));
 }
 
 function checkPassages(query: string, passages: readonly ScoredPassage[]): void {
@@ -64,21 +65,4 @@ function checkPassages(query: string, passages: readonly ScoredPassage[]): void 
 /** Infinite scores are allowed, so no difference is taken. */
 function compareNumbers(a: number, b: number): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** Order by UTF-8 bytes, as C's strcmp has it, which is the order by code points. */
-export function compareUtf8(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return codePointRank(x) - codePointRank(y);
-  }
-  return a.length - b.length;
-}
-
-/** Places surrogates, which stand for code points above U+FFFF, behind all other UTF-16 units. */
-function codePointRank(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }

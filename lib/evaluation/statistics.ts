@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
+import { percentile } from '../lists/percentile.js';
 import { Random } from '../random.js';
 import { studentTwoSided } from './student.js';
 
@@ -57,16 +58,7 @@ export async function pairedBootstrap(
     await breathe();
   }
   means.sort();
-  return { low: quantile(means, (1 - confidence) / 2), high: quantile(means, (1 + confidence) / 2) };
-}
-
-/** Of sorted numbers, by linear interpolation between order statistics (Hyndman and Fan's type 7). */
-function quantile(sorted: Float64Array, share: number): number {
-  const place = share * (sorted.length - 1);
-  const below = Math.floor(place);
-  const low = sorted[below] as number;
-  const high = sorted[Math.min(below + 1, sorted.length - 1)] as number;
-  return low + (place - below) * (high - low);
+  return { low: percentile(means, 50 * (1 - confidence)), high: percentile(means, 50 * (1 + confidence)) };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '../errors.js';
 import { rejectUnknownOptions } from '../option-names.js';
+import { oneLine } from '../terminal.js';
 import type { Comparison, Difference, QueryChange } from './compare.js';
 
 export interface ComparisonTableOptions {
@@ -92,11 +93,6 @@ function changedMost(difference: Difference, { width, examples }: Required<Compa
 
 function describeChange({ query, text, base, value }: QueryChange): string {
   return `${fixed(base)} -> ${fixed(value)}  ${oneLine(text === undefined ? query : `${query}: ${text}`)}`;
-}
-
-/** Queries are other people's text: control and direction characters would reach the terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
 }
 
 function wrap(text: string, width: number): string[] {

@@ -24,7 +24,7 @@ describe('the addon', () => {
 
   it('refuses devices that are none of its own', async () => {
     const spec = await tinySpec('gelu', { precision: 'fp32' });
-    for (const device of ['meta', 'cpu:3', 'cuda:x', ''] as 'cpu'[]) {
+    for (const device of ['meta', 'cpu:3', 'cuda:x', ''] as unknown as 'cpu'[]) {
       const error = await rejection(runJob(() => native().loadEncoder({ ...spec, device })));
       expect(error).to.include({ code: 'INVALID_ARGUMENT' });
       expect(error.message).to.equal(`Expected 'cpu', 'cuda' or 'cuda:N' for device but received "${device}".`);

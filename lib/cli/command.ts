@@ -11,6 +11,8 @@ export interface OptionSpec {
   value?: string;
   help: string;
   required?: boolean;
+  /** The heading under which --help lists it; 'Options' by default. */
+  group?: string;
   choices?: readonly string[];
   /** What a configuration file may give instead, as the API takes it; the API checks what is inside. */
   orApiValue?: 'array' | 'object';
@@ -41,6 +43,11 @@ export interface CommandSpec {
   /** Command lines that work as they are, with what each is for. */
   examples: readonly { line: string; purpose: string }[];
   run(options: Record<string, unknown>, session: Session, texts: string[]): Promise<Outcome>;
+}
+
+/** Options under a heading of --help. */
+export function grouped(group: string, options: readonly OptionSpec[]): OptionSpec[] {
+  return options.map((option) => ({ ...option, group }));
 }
 
 /** 'maxLength' → '--max-length'. */

@@ -123,11 +123,12 @@ function continued(line: string): string[] {
   return [...lines, current];
 }
 
-function toOption({ name, kind, value, help, required, choices }: OptionSpec): Option {
+function toOption({ name, kind, value, help, required, choices, group }: OptionSpec): Option {
   const flag = flagOf(name);
   const rest = kind === 'texts' ? '...' : '';
   const flags = kind === 'flag' ? flag : `${flag} <${choices ? 'choice' : value}${rest}>`;
   const option = new Option(flags, `${required ? '(required) ' : ''}${help}`);
+  if (group) option.helpGroup(`${group}:`);
   if (choices) option.choices([...choices]);
   else if (kind === 'whole') option.argParser((text) => parseNumber(text, { whole: true }));
   else if (kind === 'number') option.argParser((text) => parseNumber(text));

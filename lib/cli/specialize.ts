@@ -2,19 +2,13 @@ import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
-import type { CommandSpec, OptionSpec, Session } from './command.js';
+import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { trainingOptions } from './train.js';
 
-const preparationOptions: readonly OptionSpec[] = [
-  {
-    name: 'teacher',
-    kind: 'text',
-    value: 'fused|file',
-    orApiValue: 'object',
-    help: 'fused: dense and BM25 scores, needs nothing else; or a file of scores (default: fused)',
-  },
+/** Which passages and queries take part. */
+const corpusOptions: readonly OptionSpec[] = [
   {
     name: 'exclude',
     kind: 'text',
@@ -31,6 +25,16 @@ const preparationOptions: readonly OptionSpec[] = [
   },
   { name: 'minCharacters', kind: 'whole', value: 'count', help: 'shorter passages are dropped (default: 10)' },
   { name: 'duplicateWindow', kind: 'whole', value: 'count', help: 'neighbours looked at for duplicates (default: 9)' },
+];
+
+const candidateOptions: readonly OptionSpec[] = [
+  {
+    name: 'teacher',
+    kind: 'text',
+    value: 'fused|file',
+    orApiValue: 'object',
+    help: 'fused: dense and BM25 scores, needs nothing else; or a file of scores (default: fused)',
+  },
   { name: 'retrievers', kind: 'texts', value: 'name', help: 'who finds candidates: dense, bm25 (default: dense)' },
   { name: 'depth', kind: 'whole', value: 'passages', help: 'candidates per retriever and query (default: 100)' },
   {
@@ -51,6 +55,15 @@ const preparationOptions: readonly OptionSpec[] = [
     kind: 'text',
     choices: ['english', 'none'],
     help: 'how text becomes terms (default: english)',
+  },
+];
+
+const listOptions: readonly OptionSpec[] = [
+  {
+    name: 'listLength',
+    kind: 'whole',
+    value: 'passages',
+    help: 'passages of a list, the source included (default: 20)',
   },
   { name: 'lowPercentile', kind: 'number', value: 'percent', help: 'of teacher scores, becomes 0 (default: 1)' },
   { name: 'keepPercentile', kind: 'number', value: 'percent', help: 'queries with a lower top score go (default: 25)' },
@@ -77,22 +90,28 @@ export const specializeCommand: CommandSpec = {
     '--output is a run directory. What is complete there with the same options is not done again, so a stopped run ' +
     'goes on where it was. Written queries are JSON Lines of {"passage": id, "type", "query"}.',
   options: [
-    {
-      name: 'corpus',
-      kind: 'text',
-      value: 'path',
-      required: true,
-      orApiValue: 'array',
-      help: 'corpus.jsonl or the directory that has it',
-    },
-    modelOption,
-    { name: 'queries', kind: 'text', value: 'file', required: true, help: 'queries written for passages' },
-    { name: 'output', kind: 'text', value: 'directory', required: true, help: 'run directory' },
-    ...evaluationOptions,
-    ...preparationOptions,
-    ...trainingOptions,
-    { name: 'until', kind: 'text', choices: STAGES, help: 'stop after this stage (default: evaluation)' },
-    ...loadingOptions,
+    ...grouped('Inputs', [
+      {
+        name: 'corpus',
+        kind: 'text',
+        value: 'path',
+        required: true,
+        orApiValue: 'array',
+        help: 'corpus.jsonl or the directory that has it',
+      },
+      modelOption,
+      { name: 'queries', kind: 'text', value: 'file', required: true, help: 'queries written for passages' },
+      ...corpusOptions,
+    ]),
+    ...grouped('Candidates and teacher', candidateOptions),
+    ...grouped('Lists', listOptions),
+    ...grouped('Training', trainingOptions),
+    ...grouped('Evaluation', evaluationOptions),
+    ...grouped('Model', loadingOptions),
+    ...grouped('Output', [
+      { name: 'output', kind: 'text', value: 'directory', required: true, help: 'run directory' },
+      { name: 'until', kind: 'text', choices: STAGES, help: 'stop after this stage (default: evaluation)' },
+    ]),
   ],
   examples: [
     {

@@ -1,12 +1,11 @@
 import type { TrainingOptions } from '../training/options.js';
 import type { TrainingResult } from '../training/train.js';
-import type { CommandSpec, OptionSpec } from './command.js';
+import { type CommandSpec, grouped, type OptionSpec } from './command.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 
 /** How a model is trained; `train` and `specialize` share it. */
 export const trainingOptions: readonly OptionSpec[] = [
-  { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
   { name: 'epochs', kind: 'whole', value: 'count', help: 'most rounds over the lists (default: 30)' },
   { name: 'maxSteps', kind: 'whole', value: 'steps', help: 'stop after this many steps (default: all epochs)' },
   { name: 'batchSize', kind: 'whole', value: 'queries', help: 'queries in a step (default: 4096)' },
@@ -80,25 +79,30 @@ export const trainCommand: CommandSpec = {
     'Writes into --output: model/ (the weights of the lowest loss on --dev, else the last), log.jsonl (each step and ' +
     'evaluation) and training.json (options and result). What an earlier run left there is replaced.',
   options: [
-    modelOption,
-    { name: 'lists', kind: 'text', value: 'file', required: true, orApiValue: 'array', help: 'lists to train on' },
-    {
-      name: 'dev',
-      kind: 'text',
-      value: 'file',
-      orApiValue: 'array',
-      help: 'lists to stop and to choose the weights by',
-    },
-    {
-      name: 'corpus',
-      kind: 'text',
-      value: 'path',
-      orApiValue: 'array',
-      help: 'corpus.jsonl or the directory that has it',
-    },
-    { name: 'output', kind: 'text', value: 'directory', required: true, help: 'where results go' },
-    ...trainingOptions,
-    ...loadingOptions,
+    ...grouped('Inputs', [
+      modelOption,
+      { name: 'lists', kind: 'text', value: 'file', required: true, orApiValue: 'array', help: 'lists to train on' },
+      {
+        name: 'dev',
+        kind: 'text',
+        value: 'file',
+        orApiValue: 'array',
+        help: 'lists to stop and to choose the weights by',
+      },
+      {
+        name: 'corpus',
+        kind: 'text',
+        value: 'path',
+        orApiValue: 'array',
+        help: 'corpus.jsonl or the directory that has it',
+      },
+      { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
+    ]),
+    ...grouped('Training', trainingOptions),
+    ...grouped('Model', loadingOptions),
+    ...grouped('Output', [
+      { name: 'output', kind: 'text', value: 'directory', required: true, help: 'where results go' },
+    ]),
   ],
   examples: [
     {

@@ -20,9 +20,9 @@ function writeNestedModel(seed: number): string {
   return directory;
 }
 
-async function recordFor(model: string) {
+async function recordFor(model: string, texts = ['a text']) {
   await using embedder = await Embedder.load(model);
-  return await recordOf(embedder, { model, kind: 'passage', signal });
+  return await recordOf(embedder, { model, kind: 'passage', texts, signal });
 }
 
 async function writeFor(model: string): Promise<string> {
@@ -50,6 +50,14 @@ describe('readEmbeddings', () => {
     const problem = await readEmbeddings(file, { expected: await recordFor(other), signal }).catch((error) => error);
     expect(problem).to.include({ code: 'BAD_DATA', field: 'modelHash' });
     expect(problem.message).to.include(other).and.to.include('remove both files');
+  });
+
+  it('refuses embeddings of texts that have changed', async () => {
+    const model = writeNestedModel(1);
+    const expected = await recordFor(model, ['another text']);
+    const problem = await readEmbeddings(await writeFor(model), { expected, signal }).catch((error) => error);
+    expect(problem).to.include({ code: 'BAD_DATA', field: 'textsHash' });
+    expect(problem.message).to.include('remove both files');
   });
 
   it('refuses a record without ids', async () => {

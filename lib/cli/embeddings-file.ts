@@ -4,7 +4,7 @@ import { readNpy, writeNpy } from '../candidates/npy.js';
 import type { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
 import { writing } from '../formats/writing.js';
-import { hashModel } from '../specialize/hashes.js';
+import { hashModel, hashTexts } from '../specialize/hashes.js';
 
 /** What stands beside a .npy file of embeddings, as <file>.json: how they were made, and the id of each row. */
 export interface EmbeddingsRecord {
@@ -17,12 +17,15 @@ export interface EmbeddingsRecord {
   normalize: boolean;
   maxLength: number;
   dimension: number;
+  /** SHA-256 over the texts in order, so that a changed text does not keep its old vector. */
+  textsHash: string;
   ids: string[];
 }
 
 interface RecordChoices {
   model: string;
   kind: 'query' | 'passage';
+  texts: Iterable<string>;
   maxLength?: number | undefined;
   signal: AbortSignal;
 }
@@ -30,7 +33,7 @@ interface RecordChoices {
 /** How this embedder makes embeddings of a kind, without the ids. */
 export async function recordOf(
   embedder: Embedder,
-  { model, kind, maxLength, signal }: RecordChoices,
+  { model, kind, texts, maxLength, signal }: RecordChoices,
 ): Promise<Omit<EmbeddingsRecord, 'ids'>> {
   const { pooling, normalize, queryPrefix, passagePrefix, queryMaxLength } = embedder.settings;
   const own = kind === 'query' ? queryMaxLength : embedder.maxLength;
@@ -43,6 +46,7 @@ export async function recordOf(
     normalize,
     maxLength: maxLength ?? own,
     dimension: embedder.dimension,
+    textsHash: await hashTexts(texts, signal),
   };
 }
 
@@ -71,6 +75,7 @@ export async function readEmbeddings(
     // A model may be named in several ways; the hash of its files says which it is.
     if (field === 'model' || found === wanted) continue;
     if (field === 'modelHash') throw otherModel(file, record.model, expected.model);
+    if (field === 'textsHash') throw otherTexts(file);
     throw new DataError(
       { file: `${file}.json`, field },
       `Expected embeddings with ${field} ${JSON.stringify(wanted)} but these have ${JSON.stringify(found)}; remove ` +
@@ -88,6 +93,14 @@ function otherModel(file: string, found: unknown, wanted: string): DataError {
     { file: `${file}.json`, field: 'modelHash' },
     `Expected embeddings of the model ${wanted} as its files are now, but these come from other files (${found}); ` +
       'remove both files to have them made anew, or name another file.',
+  );
+}
+
+function otherTexts(file: string): DataError {
+  return new DataError(
+    { file: `${file}.json`, field: 'textsHash' },
+    'Expected embeddings of these texts as they are now, but these are of other texts or of another order; remove both ' +
+      'files to have them made anew, or name another file.',
   );
 }
 

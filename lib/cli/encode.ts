@@ -46,7 +46,7 @@ export const encodeCommand: CommandSpec = {
     const { Embedder } = await import('../embedder.js');
     await using embedder = await Embedder.load(model, { ...loadingOptionsOf(options), signal, onProgress });
     const values = await embedder.encode(texts, { kind, maxLength, signal, onProgress });
-    const record = await recordOf(embedder, { model, kind, maxLength, signal });
+    const record = await recordOf(embedder, { model, kind, texts, maxLength, signal });
     if (format === '.npy') await writeEmbeddings(output, { record: { ...record, ids }, values, signal });
     else await writeJsonl(output, rows(ids, values), { signal });
     return {

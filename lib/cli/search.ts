@@ -1,7 +1,7 @@
 import { embedCorpus } from '../candidates/embeddings.js';
 import { type Corpus, loadCorpus } from '../corpus/corpus.js';
+import { passageText } from '../corpus/passage.js';
 import type { Embedder } from '../embedder.js';
-import { DataError } from '../errors.js';
 import { readQueries } from '../formats/beir.js';
 import { writeTrecRun } from '../formats/trec.js';
 import { searchEmbeddings, toRun } from '../search.js';
@@ -88,25 +88,13 @@ async function corpusEmbeddings(
     const { ids, matrix } = await embedCorpus(embedder, corpus, { signal, onProgress });
     return { ids, values: matrix };
   }
-  const expected = await recordOf(embedder, { model, kind: 'passage', signal });
+  const texts = Array.from(corpus, (passage) => passageText(passage));
+  const expected = await recordOf(embedder, { model, kind: 'passage', texts, signal });
   const there = await readEmbeddings(file, { expected, signal });
-  if (there) return checkIds(file, there, corpus);
+  if (there) return there;
   const { ids, matrix } = await embedCorpus(embedder, corpus, { signal, onProgress });
   await writeEmbeddings(file, { record: { ...expected, ids: [...ids] }, values: matrix, signal });
   return { ids, values: matrix };
-}
-
-function checkIds<T extends { ids: string[] }>(file: string, embeddings: T, corpus: Corpus): T {
-  const unknown = embeddings.ids.find((id) => !corpus.has(id));
-  if (unknown === undefined && embeddings.ids.length === corpus.size) return embeddings;
-  const problem =
-    unknown === undefined
-      ? `${embeddings.ids.length} passages where the corpus has ${corpus.size}`
-      : `the passage "${unknown}", which the corpus does not have`;
-  throw new DataError(
-    { file },
-    `Expected the embeddings of this corpus but found ${problem}; remove it to start anew.`,
-  );
 }
 
 function results(queries: readonly Query[], run: Run, corpus: Corpus): object[] {

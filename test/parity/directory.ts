@@ -7,6 +7,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Where the reference numbers lie: the variable PARITY, relative to the project's root, or the project's own. */
 export const parityDirectory = resolve(root, process.env.PARITY ?? 'test/fixtures/parity');
 
+if (!existsSync(parityDirectory)) throw new Error(`PARITY names ${parityDirectory}, which is not there.`);
+
 /** A file or folder of the parity directory, or undefined where that directory does not have it. */
 export function parityFile(name: string): string | undefined {
   const path = resolve(parityDirectory, name);

@@ -5,7 +5,15 @@ import { Embedder } from '../lib/embedder.js';
 import { meanEntropy } from '../lib/training/temperature.js';
 import { trainListwise } from '../lib/training/train.js';
 import { embeddingsInPython, longestPause, skipWithoutPython } from './environment.js';
-import { expectClose, norm, readSafetensors, realModel, temporaryDirectory, writeTinyModel } from './helpers.js';
+import {
+  expectClose,
+  norm,
+  randomTexts,
+  readSafetensors,
+  realModel,
+  temporaryDirectory,
+  writeTinyModel,
+} from './helpers.js';
 import { rejection } from './rejection.js';
 import { trainingTask } from './training-task.js';
 
@@ -232,11 +240,18 @@ describe('trainListwise', () => {
   it('rejects with what onProgress throws while a step runs on its threads', async () => {
     const thrown = new Error('a reader that fails');
     let inside = 0;
+    // 160 passages of up to 300 words: a step takes seconds on any machine, and the timer looks four times a second.
+    const texts = randomTexts(160, { longest: 300 });
+    const lists = texts.slice(0, 40).map((query, i) => ({
+      query: query.slice(0, 80),
+      passages: [0, 1, 2, 3].map((j) => ({ id: `${4 * i + j}`, text: texts[4 * i + j]!, score: 1 - j / 4 })),
+    }));
     const work = trainListwise({
       ...quick,
       model: realModel,
-      lists: train,
+      lists,
       batchSize: 40,
+      teacherTemperature: 0.3,
       output: output(),
       onProgress: ({ stage, done }) => {
         // Fractions come from the timer, whole steps from the loop.

@@ -36,6 +36,15 @@ Error systemError(const std::string& code, const std::string& doing, const std::
   return Error(code, "Could not " + doing + " " + path + ": " + std::strerror(errno) + ".");
 }
 
+// Bytes of one element of a safetensors dtype; 0 for one this project does not know.
+uint64_t elementSize(const std::string& dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  if (dtype == "I8" || dtype == "U8" || dtype == "BOOL") return 1;
+  return 0;
+}
+
 void checkTensor(const std::string& path, const std::string& name, const TensorInfo& info,
                  uint64_t dataBytes) {
   const uint64_t size = elementSize(info.dtype);
@@ -70,14 +79,6 @@ void writeAll(int fd, const std::byte* data, uint64_t size, const std::string& p
 }
 
 }  // namespace
-
-uint64_t elementSize(const std::string& dtype) {
-  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
-  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
-  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
-  if (dtype == "I8" || dtype == "U8" || dtype == "BOOL") return 1;
-  return 0;
-}
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
   const File file(path, O_RDONLY);

@@ -50,7 +50,4 @@ struct TensorBytes {
 void writeSafetensors(const std::string& path, std::map<std::string, TensorBytes> tensors,
                       const std::map<std::string, std::string>& metadata);
 
-// Bytes of one element of a safetensors dtype; 0 for one this project does not know.
-uint64_t elementSize(const std::string& dtype);
-
 }  // namespace listwise::core

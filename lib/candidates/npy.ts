@@ -1,7 +1,7 @@
-import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open } from 'node:fs/promises';
 import { DataError, NotFoundError } from '../errors.js';
-import { makeDirectory, writing } from '../formats/writing.js';
+import { replaceFile } from '../formats/atomic.js';
+import { writing } from '../formats/writing.js';
 
 /**
  * Matrices of fp32 numbers in NumPy's .npy format, version 1.0 (little-endian, row-major), so that `numpy.load` and
@@ -22,26 +22,16 @@ export async function writeNpy(
   { rows, columns, values }: Matrix,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<void> {
-  await makeDirectory(dirname(file));
-  const beside = `${file}.${process.pid}.tmp`;
-  const handle = await writing(file, () => open(beside, 'w'));
-  try {
-    await writing(file, async () => {
+  await replaceFile(file, (handle) =>
+    writing(file, async () => {
       await handle.writeFile(header(rows, columns));
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
         signal?.throwIfAborted();
         await handle.writeFile(bytes.subarray(start, start + SLICE_BYTES));
       }
-      await handle.sync();
-      await handle.close();
-      await rename(beside, file);
-    });
-  } catch (error) {
-    await handle.close().catch(() => {});
-    await rm(beside, { force: true });
-    throw error;
-  }
+    }),
+  );
 }
 
 function header(rows: number, columns: number): Buffer {

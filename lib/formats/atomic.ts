@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { breather } from '../event-loop.js';
 import { makeDirectory, writing } from './writing.js';
@@ -23,13 +23,9 @@ export async function writeLines(
 ): Promise<number> {
   const { signal } = options;
   signal?.throwIfAborted();
-  await makeDirectory(dirname(file));
-  files += 1;
-  const beside = `${file}.${process.pid}-${files}.tmp`;
-  const handle = await writing(file, () => open(beside, 'wx'));
   const breathe = breather(signal);
   let count = 0;
-  try {
+  await replaceFile(file, async (handle) => {
     let buffer = '';
     for await (const line of lines) {
       buffer += `${line}\n`;
@@ -41,8 +37,23 @@ export async function writeLines(
       await breathe();
     }
     signal?.throwIfAborted();
+    await writing(file, () => handle.writeFile(buffer));
+  });
+  return count;
+}
+
+/**
+ * Has `write` fill a file beside the named one, then syncs it and renames it over that. Directories on the way are made.
+ * @throws WriteError if the file system refuses, and whatever `write` throws; the half-written file is then removed
+ */
+export async function replaceFile(file: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
+  await makeDirectory(dirname(file));
+  files += 1;
+  const beside = `${file}.${process.pid}-${files}.tmp`;
+  const handle = await writing(file, () => open(beside, 'wx'));
+  try {
+    await write(handle);
     await writing(file, async () => {
-      await handle.writeFile(buffer);
       await handle.sync();
       await handle.close();
       await rename(beside, file);
@@ -52,5 +63,4 @@ export async function writeLines(
     await rm(beside, { force: true });
     throw error;
   }
-  return count;
 }

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { canonicalJson, hashFile, hashModel } from '../lib/specialize/hashes.js';
+import { canonicalJson, hashFile, hashModel } from '../lib/hashes.js';
 import { Manifest } from '../lib/specialize/manifest.js';
 import { type Stage, type StageEvent, StageRunner } from '../lib/specialize/stage-runner.js';
 import { dependents, type StageName, upTo } from '../lib/specialize/stages.js';

@@ -4,7 +4,7 @@ import { readNpy, writeNpy } from '../candidates/npy.js';
 import type { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
 import { writing } from '../formats/writing.js';
-import { hashModel, hashTexts } from '../specialize/hashes.js';
+import { hashModel, hashTexts } from '../hashes.js';
 
 /** What stands beside a .npy file of embeddings, as <file>.json: how they were made, and the id of each row. */
 export interface EmbeddingsRecord {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { DataError } from '../errors.js';
 import { writeLines } from '../formats/atomic.js';
-import type { Json } from './hashes.js';
+import type { Json } from '../hashes.js';
 import type { StageName } from './stages.js';
 
 /** What is known of a stage that was begun. */

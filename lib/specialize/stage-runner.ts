@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hashFile, hashJson, type Json } from './hashes.js';
+import { hashFile, hashJson, type Json } from '../hashes.js';
+import { versions } from '../versions.js';
 import type { Manifest, StageRecord } from './manifest.js';
 import { dependents, NEEDS, type StageName } from './stages.js';
-import { versions } from './versions.js';
 
 /** What a run tells of its stages. */
 export type StageEvent =

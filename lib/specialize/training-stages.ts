@@ -1,13 +1,13 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { writeJsonl } from '../formats/jsonl.js';
+import type { Json } from '../hashes.js';
 import { buildLists } from '../lists/build.js';
 import { writeLists } from '../lists/file.js';
 import { readTeacherScores } from '../teachers/scores.js';
 import type { TrainingOptions } from '../training/options.js';
 import { type TrainingResult, trainListwise } from '../training/train.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
-import type { Json } from './hashes.js';
 import { type SettledOptions, trainingChoices } from './options.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';

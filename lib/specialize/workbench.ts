@@ -6,9 +6,9 @@ import type { Corpus } from '../corpus/corpus.js';
 import { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
 import { readJsonl, requireId, requireString } from '../formats/jsonl.js';
+import { hashCorpus, hashModel, hashTexts } from '../hashes.js';
 import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
 import type { LongWork } from '../types.js';
-import { hashCorpus, hashModel, hashTexts } from './hashes.js';
 import type { SettledOptions } from './options.js';
 import type { RunDirectory } from './run-directory.js';
 

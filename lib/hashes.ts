@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import type { Corpus } from '../corpus/corpus.js';
-import { breather } from '../event-loop.js';
-import { readLines } from '../formats/lines.js';
+import type { Corpus } from './corpus/corpus.js';
+import { breather } from './event-loop.js';
+import { readLines } from './formats/lines.js';
 
 /** Anything that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json | undefined };

@@ -14,6 +14,8 @@ export type ErrorCode =
   | 'ABORTED'
   | 'NOT_FINITE'
   | 'OUT_OF_MEMORY'
+  | 'REMOTE'
+  | 'BUDGET'
   | 'SETUP'
   | 'INTERNAL';
 
@@ -87,6 +89,45 @@ export class WriteError extends ListwiseError {
 export class ModelError extends ListwiseError {
   constructor(message: string, options?: ErrorOptions) {
     super('BAD_MODEL', message, options);
+  }
+}
+
+/**
+ * What went wrong with a server over the network. 'overloaded' (429, 503, a time-out), 'failed' (another 5xx, a reply cut
+ * off or not as expected) and 'unreachable' may pass; 'refused' (the request, the key, the address) will not.
+ */
+export type RemoteFailure = 'overloaded' | 'failed' | 'unreachable' | 'refused';
+
+export interface RemoteDetails extends ErrorOptions {
+  failure: RemoteFailure;
+  /** The status of HTTP, where there was a reply. */
+  status?: number;
+  /** Milliseconds that the server asked to wait. */
+  retryAfter?: number;
+}
+
+/** A server over the network that gave no usable reply: names its address and what came. */
+export class RemoteError extends ListwiseError {
+  readonly failure: RemoteFailure;
+  readonly status: number | undefined;
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    readonly address: string,
+    problem: string,
+    { failure, status, retryAfter, ...options }: RemoteDetails,
+  ) {
+    super('REMOTE', `${address} ${problem}`, options);
+    this.failure = failure;
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** A budget that is used up: names the option, and what is done already. */
+export class BudgetError extends ListwiseError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('BUDGET', message, options);
   }
 }
 

@@ -52,6 +52,10 @@ export interface Progress {
   unit: string;
   /** Anything a reader would like beside the bar, such as the current loss. */
   note?: string;
+  /** Tokens read and written so far, by a model here or on a server. */
+  tokens?: number;
+  /** What was paid so far, in the currency of the prices that the user gave. */
+  cost?: number;
 }
 
 export interface LongWork {

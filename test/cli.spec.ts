@@ -453,6 +453,13 @@ describe('progressDisplay', () => {
     expect(text).to.include('encoding: 10 of 50 queries (20 %); 1/s, 40 s left; slow');
   });
 
+  it('says what was spent, in tokens and money', () => {
+    let text = '';
+    const display = progressDisplay({ write: (line: string) => (text += line) }, () => 0);
+    display.show({ stage: 'queries', done: 3, total: 10, unit: 'queries', tokens: 12_345, cost: 0.354, note: 'slow' });
+    expect(text).to.equal('queries: 3 of 10 queries (30 %); 12,345 tokens, cost 0.35; slow\n');
+  });
+
   it('draws a bar no wider than the terminal, with megabytes for bytes', () => {
     let now = 0;
     let text = '';

@@ -1,9 +1,10 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { canonicalJson, hashFile, hashModel } from '../lib/hashes.js';
 import { Manifest } from '../lib/specialize/manifest.js';
+import type { PartialWork } from '../lib/specialize/partial-work.js';
 import { type Stage, type StageEvent, StageRunner } from '../lib/specialize/stage-runner.js';
 import { dependents, type StageName, upTo } from '../lib/specialize/stages.js';
 import { writeTinyModel } from './helpers.js';
@@ -58,7 +59,7 @@ describe('StageRunner', () => {
   const manifest = () => Manifest.open(join(directory, 'manifest.json'));
 
   /** A stage that writes what it is told into `<name>.txt`. */
-  const stage = (name: StageName, options: Stage['options'] = {}, work?: () => Promise<never>): Stage => ({
+  const stage = (name: StageName, options: Stage['options'] = {}, work?: Stage['work']): Stage => ({
     name,
     options,
     inputs: { corpus: 'c0ffee' },
@@ -124,17 +125,66 @@ describe('StageRunner', () => {
     expect(events[0]).to.deep.include({ status: 'invalidated', reason: 'corpus.txt is missing' });
   });
 
-  it('does a stage again that failed, and keeps those before it', async () => {
+  it('goes on with a stage that failed, and keeps those before it', async () => {
     const failing = stage('queries', {}, () => Promise.reject(new Error('power cut')));
     expect((await rejection(run(stage('corpus'), failing))).message).to.equal('power cut');
     expect((await manifest()).get('queries')!.complete).to.equal(false);
     expect(await run(stage('corpus'), stage('queries'))).to.deep.equal([
       'corpus reused',
-      'queries invalidated',
+      'queries continued',
       'queries started',
       'queries done',
     ]);
-    expect(events[1]).to.deep.include({ reason: 'it was not finished' });
+  });
+
+  describe('partial work', () => {
+    const interrupted = (options: Stage['options']) =>
+      stage('queries', options, async ({ directory: place }) => {
+        await writeFile(join(place, 'replies.jsonl'), '{}\n');
+        throw new Error('power cut');
+      });
+
+    /** What a stage finds of an earlier process' work. */
+    const found = async (options: Stage['options']): Promise<string[]> => {
+      let files: string[] = [];
+      const look = async ({ directory: place }: PartialWork) => {
+        files = await readdir(place);
+        return stage('queries', options).work({ directory: place });
+      };
+      await run(stage('corpus'), stage('queries', options, look));
+      return files;
+    };
+
+    it('is there for the next process, where options are the same, and gone when the stage is done', async () => {
+      await rejection(run(stage('corpus'), interrupted({ seed: 1 })));
+      expect(await found({ seed: 1 })).to.deep.equal(['replies.jsonl']);
+      expect(await readdir(directory)).to.have.members(['corpus.txt', 'queries.txt', 'manifest.json']);
+    });
+
+    it('is thrown away where an option changed', async () => {
+      await rejection(run(stage('corpus'), interrupted({ seed: 1 })));
+      expect(await found({ seed: 2 })).to.deep.equal([]);
+      await rejection(run(stage('corpus'), interrupted({ seed: 3 })));
+      await rejection(
+        run(
+          stage('corpus'),
+          stage('queries', { seed: 4 }, () => Promise.reject(new Error('no'))),
+        ),
+      );
+      expect(await found({ seed: 3 })).to.deep.equal([]);
+    });
+
+    it('is thrown away where an earlier stage was done again', async () => {
+      await rejection(run(stage('corpus', { size: 1 }), interrupted({})));
+      await run(stage('corpus', { size: 2 }));
+      let files: string[] | undefined;
+      const look = async ({ directory: place }: PartialWork) => {
+        files = await readdir(place);
+        throw new Error('seen');
+      };
+      await rejection(run(stage('corpus', { size: 2 }), stage('queries', {}, look)));
+      expect(files).to.deep.equal([]);
+    });
   });
 });
 

@@ -70,7 +70,7 @@ class Lines implements ProgressDisplay {
     const of = total > 0 ? ` of ${amount(total, unit)} ${unitName(unit)}` : ` ${unitName(unit)}`;
     const percent = total > 0 ? ` (${Math.floor((100 * done) / total)} %)` : '';
     const pace = this.#pace.describe(progress);
-    const tail = [pace, note].filter(Boolean).join('; ');
+    const tail = [pace, spent(progress), note].filter(Boolean).join('; ');
     this.stream.write(`${stage}: ${amount(done, unit)}${of}${percent}${tail ? `; ${tail}` : ''}\n`);
   }
 
@@ -96,7 +96,7 @@ class Bar implements ProgressDisplay {
       this.#bar.start(Math.max(total, done), done, { stage, count: '', pace: '' });
     }
     const count = total > 0 ? `${amount(done, unit)}/${amount(total, unit)}` : amount(done, unit);
-    const pace = [this.#pace.describe(progress), note].filter(Boolean).join('; ');
+    const pace = [this.#pace.describe(progress), spent(progress), note].filter(Boolean).join('; ');
     this.#bar?.setTotal(Math.max(total, done));
     this.#bar?.update(done, { stage, count: `${count} ${unitName(unit)}`, pace });
   }
@@ -131,6 +131,15 @@ function amount(value: number, unit: string): string {
   if (unit === 'bytes') return (value / 1e6).toFixed(value < 1e7 ? 1 : 0);
   if (value < 10 && !Number.isInteger(value)) return value.toFixed(1);
   return Math.round(value).toLocaleString('en');
+}
+
+/** '12,000 tokens, cost 0.35', as far as it is known. */
+function spent({ tokens, cost }: Progress): string {
+  const parts = [
+    tokens === undefined ? '' : `${amount(tokens, '')} tokens`,
+    cost === undefined ? '' : `cost ${cost.toFixed(2)}`,
+  ];
+  return parts.filter(Boolean).join(', ');
 }
 
 function unitName(unit: string): string {

@@ -145,6 +145,7 @@ function teacherOf({ teacher }: Record<string, unknown>): Pick<SpecializeOptions
 
 function tell(event: StageEvent, { say }: Session): void {
   if (event.status === 'reused') say(`${event.stage}: done before`);
+  if (event.status === 'continued') say(`${event.stage}: was begun before, goes on`);
   if (event.status === 'done') say(`${event.stage}: done in ${duration(event.seconds)}${counted(event.counts)}`);
   if (event.status !== 'invalidated') return;
   const later = event.later.length ? `, and after it ${event.later.join(', ')}` : '';

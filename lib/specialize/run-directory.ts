@@ -3,6 +3,8 @@ import { join } from 'node:path';
 /** Files of a run directory, relative to it. */
 export const FILES = {
   manifest: 'manifest.json',
+  /** What stages have done that are not complete. */
+  partial: 'partial',
   corpus: 'corpus.json',
   duplicates: 'duplicates.jsonl',
   passageEmbeddings: 'embeddings/passages.npy',

@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import { hashFile, hashJson, type Json } from '../hashes.js';
 import { versions } from '../versions.js';
 import type { Manifest, StageRecord } from './manifest.js';
+import { openPartial, type PartialWork, removePartial } from './partial-work.js';
 import { dependents, NEEDS, type StageName } from './stages.js';
 
 /** What a run tells of its stages. */
 export type StageEvent =
   /** The stage is complete with the same options and inputs: nothing is done. */
   | { stage: StageName; status: 'reused'; counts: Json; seconds: number }
+  /** The same stage was begun before and not finished: it goes on from what it left. */
+  | { stage: StageName; status: 'continued' }
   /** It was done before, but not like this, so it and the later stages that build on it are done again. */
   | { stage: StageName; status: 'invalidated'; reason: string; later: StageName[] }
   | { stage: StageName; status: 'started' }
@@ -22,8 +25,8 @@ export interface Stage {
   inputs: Record<string, string>;
   /** Files that the stage writes, relative to the run directory; a function where that shows only afterwards. */
   outputs: readonly string[] | (() => Promise<readonly string[]>);
-  /** Does the stage, and returns what it counted. */
-  work: () => Promise<Json>;
+  /** Does the stage, or what an earlier process left of it, and returns what it counted. */
+  work: (partial: PartialWork) => Promise<Json>;
 }
 
 export interface RunnerOptions {
@@ -53,7 +56,9 @@ export class StageRunner {
       onStage?.({ stage: stage.name, status: 'reused', counts, seconds });
       return counts;
     }
-    if (earlier) {
+    if (earlier?.key === record.key && !earlier.complete) {
+      onStage?.({ stage: stage.name, status: 'continued' });
+    } else if (earlier) {
       const later = dependents(stage.name).filter((name) => manifest.get(name));
       onStage?.({ stage: stage.name, status: 'invalidated', reason: reason!, later });
       await manifest.remove(later);
@@ -66,12 +71,14 @@ export class StageRunner {
     onStage?.({ stage: stage.name, status: 'started' });
     await manifest.put(stage.name, record);
     const started = performance.now();
-    const counts = await stage.work();
+    const partial = await openPartial(this.#options.directory, stage.name, record.key);
+    const counts = await stage.work(partial);
     const outputs: Record<string, string> = {};
     const files = typeof stage.outputs === 'function' ? await stage.outputs() : stage.outputs;
     for (const file of files) outputs[file] = await hashFile(this.#path(file), signal);
     const seconds = Math.round(performance.now() - started) / 1000;
     await manifest.put(stage.name, { ...record, complete: true, seconds, counts, outputs });
+    await removePartial(this.#options.directory, stage.name);
     onStage?.({ stage: stage.name, status: 'done', counts, seconds });
     return counts;
   }

@@ -27,6 +27,7 @@ export { type EvaluateRunOptions, evaluateRun, type RunEvaluation } from './eval
 export type { EncodeTexts, TextEmbedder } from './evaluation/retrieval.js';
 export {
   type BootstrapOptions,
+  bootstrapTest,
   holm,
   type Interval,
   pairedBootstrap,
@@ -34,6 +35,7 @@ export {
   type ResamplingOptions,
   randomizationTest,
 } from './evaluation/statistics.js';
+export { collectionSubset, type SubsetOptions } from './evaluation/subset.js';
 export type { ModelSystem, RunSystem, System } from './evaluation/systems.js';
 export { type ComparisonTableOptions, formatComparison } from './evaluation/table.js';
 export { readBeir, readCorpus, readQrels, readQueries, type TestCollection } from './formats/beir.js';
@@ -41,12 +43,17 @@ export { readQrelsFile, writeBeirQrels, writeTrecQrels } from './formats/qrels.j
 export { readTrecRun, writeTrecRun } from './formats/trec.js';
 export { type ReadListsOptions, readLists, writeLists } from './lists/file.js';
 export { type ResolveOptions, resolveModel } from './models/hub.js';
+export { type InterpolationOptions, interpolateModels } from './models/interpolation.js';
 export type { ModelOptions } from './models/model.js';
 export type { ModelSettings } from './models/settings.js';
 export { type SearchOptions, searchEmbeddings, type ToRunOptions, toRun } from './search.js';
+export type { GuardResult } from './specialize/gate.js';
+export type { Offer } from './specialize/mixture.js';
 export type { SpecializeOptions } from './specialize/options.js';
+export type { Promotion } from './specialize/promotion-stage.js';
 export { type Specialization, type StageSummary, specialize } from './specialize/specialize.js';
 export type { StageEvent } from './specialize/stage-runner.js';
+export type { SignificanceTest, Verdict } from './specialize/verdict.js';
 export type { EvaluationRecord, StepRecord } from './training/log.js';
 export type { TrainingOptions } from './training/options.js';
 export { type TrainingResult, trainListwise } from './training/train.js';

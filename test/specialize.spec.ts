@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
@@ -8,32 +8,11 @@ import type { EvaluationResult } from '../lib/specialize/evaluation-stage.js';
 import type { SpecializeOptions } from '../lib/specialize/options.js';
 import { specialize } from '../lib/specialize/specialize.js';
 import type { StageEvent } from '../lib/specialize/stage-runner.js';
-import { judge } from '../lib/specialize/verdict.js';
-import { randomTexts, realModel, temporaryDirectory, writeTinyModel } from './helpers.js';
+import { realModel, temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
+import { jsonl, PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
 
-const PASSAGES = 60;
-const jsonl = (records: object[]) => `${records.map((record) => JSON.stringify(record)).join('\n')}\n`;
 const lines = (file: string) => readFileSync(file, 'utf8').trimEnd().split('\n');
-
-/** A BEIR directory of made-up words, and queries that are parts of passages. */
-function writeCollection(): string {
-  const directory = temporaryDirectory();
-  const texts = randomTexts(PASSAGES, { longest: 8, seed: 4 }).map((text, i) => `${text} passage ${'abcdef'[i % 6]}`);
-  const part = (i: number, count: number) => texts[i]!.split(' ').slice(0, count).join(' ');
-  mkdirSync(join(directory, 'qrels'));
-  writeFileSync(join(directory, 'corpus.jsonl'), jsonl(texts.map((text, i) => ({ _id: `p${i}`, title: '', text }))));
-  const written = texts.flatMap((_, i) => [
-    { passage: `p${i}`, type: 'web', query: part(i, 3) },
-    { passage: `p${i}`, type: 'title', query: part(i, 5) },
-  ]);
-  writeFileSync(join(directory, 'written.jsonl'), jsonl(written));
-  const judged = [7, 21, 33, 45, 59];
-  writeFileSync(join(directory, 'queries.jsonl'), jsonl(judged.map((i) => ({ _id: `t${i}`, text: part(i, 4) }))));
-  const qrels = judged.map((i) => `t${i}\tp${i}\t1`);
-  writeFileSync(join(directory, 'qrels', 'test.tsv'), `query-id\tcorpus-id\tscore\n${qrels.join('\n')}\n`);
-  return directory;
-}
 
 describe('specialize', function () {
   this.timeout(60_000);
@@ -47,16 +26,8 @@ describe('specialize', function () {
   });
 
   /** Small enough for random weights: half of the corpus counts as near. */
-  const options = (more: Partial<SpecializeOptions> = {}): SpecializeOptions => ({
-    corpus: collection,
-    model,
-    queries: join(collection, 'written.jsonl'),
-    output: join(temporaryDirectory(), 'run'),
-    ...{ minCharacters: 3, depth: 30, maxSourceRank: 30, minCandidates: 10, listLength: 5, batchSize: 16 },
-    ...{ maxSteps: 3, warmupSteps: 0, learningRate: 1e-3, evaluateEvery: 1, resamples: 200 },
-    onStage: (event) => events.push(event),
-    ...more,
-  });
+  const options = (more: Partial<SpecializeOptions> = {}): SpecializeOptions =>
+    tinyRun({ collection, model, onStage: (event) => events.push(event), ...more });
   const run = async (given: SpecializeOptions) => {
     events = [];
     const result = await specialize(given);
@@ -66,7 +37,7 @@ describe('specialize', function () {
   it('goes from passages and written queries to a trained model and a comparison on the test set', async () => {
     const given = options({ data: collection, retrievers: ['dense', 'bm25'] });
     const { directory, evaluation, stages, did, ...result } = await run(given);
-    expect(did).to.have.length(16);
+    expect(did).to.have.length(18);
 
     expect(JSON.parse(readFileSync(join(directory, 'corpus.json'), 'utf8'))).to.include({ passages: PASSAGES });
     expect(lines(join(directory, 'queries.jsonl'))).to.have.length(2 * PASSAGES);
@@ -90,9 +61,10 @@ describe('specialize', function () {
     // Every query is a list or has a reason.
     expect(train.length + dev.length + lines(join(directory, 'dropped.jsonl')).length).to.equal(2 * PASSAGES);
 
-    expect(result.model).to.equal(join(directory, 'training', 'model'));
+    expect(result.trained).to.equal(join(directory, 'training', 'model'));
+    expect(result.model).to.equal(join(directory, 'model'));
     await using base = await Embedder.load(model);
-    await using trained = await Embedder.load(result.model!);
+    await using trained = await Embedder.load(result.trained!);
     const [before, after] = [await base.encode(['abc']), await trained.encode(['abc'])];
     expect(after).to.not.deep.equal(before);
 
@@ -125,7 +97,7 @@ describe('specialize', function () {
     expect(events.find(({ status }) => status === 'invalidated')).to.deep.include({
       stage: 'training',
       reason: 'learningRate changed from 0.001 to 0.002',
-      later: ['evaluation'],
+      later: ['evaluation', 'promotion'],
     });
     const second = readFileSync(join(given.output, 'training', 'model', 'model.safetensors'));
     expect(second.equals(first)).to.equal(false);
@@ -146,9 +118,9 @@ describe('specialize', function () {
   });
 
   it('says that dev lists are no fair test where no test set is given', async () => {
-    const { evaluation } = await run(options());
+    const { evaluation, promotion } = await run(options());
     expect(evaluation!.on).to.equal('dev');
-    expect(evaluation!.verdict.text).to.contain('No test set was given');
+    expect(promotion!.verdict.text).to.contain('No test set was given');
   });
 
   it('stops after a stage, and goes on with scores from a file', async () => {
@@ -281,7 +253,7 @@ describe('specialize', function () {
       did.slice(0, 6).every((event) => event.endsWith(' reused')),
       did.join(', '),
     ).to.equal(true);
-    expect(did.at(-1)).to.equal('evaluation done');
+    expect(did.at(-1)).to.equal('promotion done');
   });
 });
 
@@ -307,38 +279,5 @@ describe('specialize with real weights', function () {
     expect(steps).to.equal(6);
     expect(devBest.step).to.equal(6);
     expect(devBest.listwise).to.be.below(0.95 * devBase.listwise);
-  });
-});
-
-describe('judge', () => {
-  const comparison = (difference: number, p: number) => ({
-    ...{ base: 'base', others: ['trained'], measures: ['nDCG@10'], queries: 225, means: {} },
-    ...{ confidence: 0.95, resamples: 10_000, seed: 1 },
-    differences: [
-      {
-        ...{ system: 'trained', measure: 'nDCG@10', base: 0.4, value: 0.4 + difference, difference },
-        ...{ interval: { low: difference - 0.01, high: difference + 0.01 }, pRandomization: p, pTTest: p, pHolm: p },
-        ...{ wins: 3, ties: 2, losses: 1, gained: [], lost: [] },
-      },
-    ],
-  });
-
-  it('calls a gain a gain only where the test does', () => {
-    const gain = judge(comparison(0.02, 0.003), { on: 'test', significance: 0.05 });
-    expect(gain.outcome).to.equal('better');
-    expect(gain.text).to.equal(
-      'nDCG@10 went from 0.4000 to 0.4200 on 225 queries (+0.0200, 95 % interval +0.0100 to +0.0300, p = 0.0030). ' +
-        'A gain that chance alone would hardly give: significant at 0.05.',
-    );
-    const small = judge(comparison(0.005, 0.3), { on: 'test', significance: 0.05 });
-    expect(small.outcome).to.equal('undecided');
-    expect(small.text).to.contain('95 % interval −0.0050 to +0.0150, p = 0.3000). Not significant at 0.05');
-    expect(judge(comparison(0.005, 0.3), { on: 'test', significance: 0.5 }).outcome).to.equal('better');
-  });
-
-  it('says when the trained model is worse', () => {
-    const loss = judge(comparison(-0.02, 0.00004), { on: 'test', significance: 0.05 });
-    expect(loss.outcome).to.equal('worse');
-    expect(loss.text).to.contain('p < 0.0001). A loss, significant at 0.05: keep the base model.');
   });
 });

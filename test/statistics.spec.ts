@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { InvalidArgumentError } from '../lib/errors.js';
-import { holm, mean, pairedBootstrap, pairedTTest, randomizationTest } from '../lib/evaluation/statistics.js';
+import {
+  bootstrapTest,
+  holm,
+  mean,
+  pairedBootstrap,
+  pairedTTest,
+  randomizationTest,
+} from '../lib/evaluation/statistics.js';
 import { studentTwoSided } from '../lib/evaluation/student.js';
 import { rejection } from './rejection.js';
 
@@ -125,6 +132,45 @@ describe('pairedBootstrap', () => {
     expect(many.message).to.equal(
       'Expected a whole number from 1 to 100,000,000 for resamples but received 1000000000000.',
     );
+  });
+});
+
+describe('bootstrapTest', () => {
+  /** Student's t of all n^n resamples of the shifted differences, each as likely as the other. */
+  function exactP(differences: number[]): number {
+    const n = differences.length;
+    const average = differences.reduce((sum, value) => sum + value, 0) / n;
+    const t = (values: number[]) => {
+      const middle = values.reduce((sum, value) => sum + value, 0) / n;
+      const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+      return Math.abs(middle) < 1e-15 ? 0 : Math.abs(middle) / Math.sqrt(squares / (n - 1) / n);
+    };
+    let count = 0;
+    for (let draw = 0; draw < n ** n; draw++) {
+      const rows = Array.from({ length: n }, (_, i) => Math.floor(draw / n ** i) % n);
+      if (t(rows.map((row) => differences[row]! - average)) >= t(differences) - 1e-12) count += 1;
+    }
+    return count / n ** n;
+  }
+
+  it('comes close to the share of all resamples that are as far from 0', async () => {
+    for (const differences of [
+      [0.3, 0.1, 0.25, 0.02, -0.1],
+      [0.2, -0.25, 0.05, 0.4, 0.31, 0.01],
+    ]) {
+      const p = await bootstrapTest(differences, { resamples: 40_000, seed: 3 });
+      expect(p).to.be.closeTo(exactP(differences), 0.01);
+    }
+  });
+
+  it('is 1 where nothing differs or one query is all there is, never 0, and the same for the same seed', async () => {
+    expect(await bootstrapTest([0, 0, 0])).to.equal(1);
+    expect(await bootstrapTest([0.5])).to.equal(1);
+    const sure = Array.from({ length: 50 }, (_, i) => 0.5 + i / 1000);
+    expect(await bootstrapTest(sure, { resamples: 99 })).to.equal(0.01);
+    const mixed = [0.3, 0.1, 0.25, 0.02, -0.1];
+    expect(await bootstrapTest(mixed, { seed: 4 })).to.equal(await bootstrapTest(mixed, { seed: 4 }));
+    expect(await bootstrapTest(mixed, { seed: 4 })).to.not.equal(await bootstrapTest(mixed, { seed: 5 }));
   });
 });
 

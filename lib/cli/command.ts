@@ -1,7 +1,7 @@
 import type { LongWork } from '../types.js';
 
 /** How an option's text is read: the value's kind decides what the library gets. */
-export type OptionKind = 'text' | 'texts' | 'whole' | 'number' | 'flag' | 'number or word';
+export type OptionKind = 'text' | 'texts' | 'whole' | 'number' | 'numbers' | 'flag' | 'number or word';
 
 /** An option of a command. Its name is the API's; the command line writes `maxLength` as `--max-length`. */
 export interface OptionSpec {
@@ -60,6 +60,8 @@ export function pick<T extends object>(options: Record<string, unknown>, names: 
   const given = names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
   return Object.fromEntries(given) as T;
 }
+
+export const EXIT = { ok: 0, failure: 1, usage: 2, notPromoted: 3 } as const;
 
 /** A command line that cannot be meant. */
 export class UsageError extends Error {}

@@ -48,6 +48,8 @@ function fits(value: unknown, { kind, choices, orApiValue }: OptionSpec): boolea
       return typeof value === 'string';
     case 'texts':
       return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string');
+    case 'numbers':
+      return Array.isArray(value) && value.every(Number.isFinite);
     case 'whole':
       return Number.isSafeInteger(value);
     case 'number':
@@ -64,6 +66,7 @@ const KINDS: Record<OptionSpec['kind'], string> = {
   texts: 'an array of strings',
   whole: 'a whole number',
   number: 'a number',
+  numbers: 'an array of numbers',
   'number or word': 'a number or a word',
   flag: 'true or false',
 };

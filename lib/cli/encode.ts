@@ -27,11 +27,11 @@ export const encodeCommand: CommandSpec = {
   ],
   examples: [
     {
-      line: 'encode --model runs/cranfield/training/model --input cranfield --output corpus.npy',
+      line: 'encode --model runs/cranfield/model --input cranfield --output corpus.npy',
       purpose: 'a corpus, for numpy or for `search --embeddings`',
     },
     {
-      line: 'encode --model runs/cranfield/training/model --kind query --input queries.jsonl --output vectors.jsonl',
+      line: 'encode --model runs/cranfield/model --kind query --input queries.jsonl --output vectors.jsonl',
       purpose: 'queries, as JSON Lines',
     },
   ],

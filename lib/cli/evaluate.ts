@@ -39,7 +39,7 @@ export const evaluateCommand: CommandSpec = {
       purpose: 'a model from the Hub on the directory scifact',
     },
     {
-      line: 'evaluate --model runs/cranfield/training/model --data cranfield --json | jq \'."nDCG@10"\'',
+      line: 'evaluate --model runs/cranfield/model --data cranfield --json | jq \'."nDCG@10"\'',
       purpose: 'one number for a script',
     },
   ],

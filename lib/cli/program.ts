@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError as BadValue, Command, CommanderError, Option } from 'commander';
 import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import type { Progress } from '../types.js';
-import { type CommandSpec, flagOf, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
+import { type CommandSpec, EXIT, flagOf, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
 import { compareCommand } from './compare.js';
 import { readConfig } from './config-file.js';
 import { doctorCommand } from './doctor.js';
@@ -32,10 +32,9 @@ export const COMMANDS: readonly CommandSpec[] = [
   setupCommand,
 ];
 
-export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
-
 const AFTER_HELP = `
-Exit codes: 0 success; 1 failure; 2 wrong usage; 130 stopped by Ctrl-C, 143 by SIGTERM.
+Exit codes: 0 success; 1 failure; 2 wrong usage; 3 the trained model is not promoted
+(specialize); 130 stopped by Ctrl-C, 143 by SIGTERM.
 Results go to stdout, progress and messages to stderr. With --json every command writes exactly one JSON object to
 stdout; after a failure that is {"error": {"code", "message"}}.
 
@@ -125,13 +124,14 @@ function continued(line: string): string[] {
 
 function toOption({ name, kind, value, help, required, choices, group }: OptionSpec): Option {
   const flag = flagOf(name);
-  const rest = kind === 'texts' ? '...' : '';
+  const rest = kind === 'texts' || kind === 'numbers' ? '...' : '';
   const flags = kind === 'flag' ? flag : `${flag} <${choices ? 'choice' : value}${rest}>`;
   const option = new Option(flags, `${required ? '(required) ' : ''}${help}`);
   if (group) option.helpGroup(`${group}:`);
   if (choices) option.choices([...choices]);
   else if (kind === 'whole') option.argParser((text) => parseNumber(text, { whole: true }));
   else if (kind === 'number') option.argParser((text) => parseNumber(text));
+  else if (kind === 'numbers') option.argParser((text, earlier: number[] = []) => [...earlier, parseNumber(text)]);
   else if (kind === 'number or word') option.argParser((text) => (/^[a-z]/i.test(text) ? text : parseNumber(text)));
   return option;
 }

@@ -35,11 +35,11 @@ export const searchCommand: CommandSpec = {
   ],
   examples: [
     {
-      line: 'search --model runs/cranfield/training/model --corpus cranfield "what is boundary layer transition?"',
+      line: 'search --model runs/cranfield/model --corpus cranfield "what is boundary layer transition?"',
       purpose: 'ask a question',
     },
     {
-      line: 'search --model runs/cranfield/training/model --corpus cranfield --embeddings corpus.npy --queries queries.jsonl --k 100 --save-run run.trec',
+      line: 'search --model runs/cranfield/model --corpus cranfield --embeddings corpus.npy --queries queries.jsonl --k 100 --save-run run.trec',
       purpose: 'many queries, corpus encoded once',
     },
   ],

@@ -2,7 +2,7 @@ import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
-import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
+import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session } from './command.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { trainingOptions } from './train.js';
@@ -80,13 +80,37 @@ const evaluationOptions: readonly OptionSpec[] = [
   { name: 'significance', kind: 'number', value: 'p', help: 'a smaller p counts as significant (default: 0.05)' },
 ];
 
+const gateOptions: readonly OptionSpec[] = [
+  {
+    name: 'significanceTest',
+    kind: 'text',
+    choices: ['randomization', 't-test', 'bootstrap'],
+    help: 'the paired test that decides (default: randomization)',
+  },
+  { name: 'guards', kind: 'texts', value: 'directory', help: 'test sets of other kinds that must not suffer' },
+  {
+    name: 'guardLoss',
+    kind: 'number',
+    value: 'difference',
+    help: 'most that the first measure may fall there (default: 0.01)',
+  },
+  {
+    name: 'mixingShares',
+    kind: 'numbers',
+    value: 'share',
+    help: 'of the trained weights, in mixtures to try if it fails (default: 0.25 0.5 0.75)',
+  },
+];
+
 export const specializeCommand: CommandSpec = {
   name: 'specialize',
   summary: 'make a model better at searching a corpus: everything in one go',
   description:
     'From a corpus, a model and queries written for passages of the corpus to a better model: finds candidates for each ' +
     'query, has a teacher score them, trains on the lists, and compares the trained model with the base on the test ' +
-    "set's human queries (without --data on held-out written ones, which says less).\n\n" +
+    "set's human queries (without --data on held-out written ones, which says less). A gate then puts the trained model " +
+    'into model/ if it is better by the test, and loses no more than allowed on --guards; else it puts the base there, ' +
+    'says so, ends with exit code 3, and offers the best mixture of both weights.\n\n' +
     '--output is a run directory. What is complete there with the same options is not done again, so a stopped run ' +
     'goes on where it was. Written queries are JSON Lines of {"passage": id, "type", "query"}.',
   options: [
@@ -107,10 +131,11 @@ export const specializeCommand: CommandSpec = {
     ...grouped('Lists', listOptions),
     ...grouped('Training', trainingOptions),
     ...grouped('Evaluation', evaluationOptions),
+    ...grouped('Gate', gateOptions),
     ...grouped('Model', loadingOptions),
     ...grouped('Output', [
       { name: 'output', kind: 'text', value: 'directory', required: true, help: 'run directory' },
-      { name: 'until', kind: 'text', choices: STAGES, help: 'stop after this stage (default: evaluation)' },
+      { name: 'until', kind: 'text', choices: STAGES, help: 'stop after this stage (default: promotion)' },
     ]),
   ],
   examples: [
@@ -133,7 +158,8 @@ export const specializeCommand: CommandSpec = {
       signal,
       onProgress,
     });
-    return { json: result, text: await readable(result) };
+    const exitCode = result.promotion?.promoted === false ? EXIT.notPromoted : EXIT.ok;
+    return { json: result, text: await readable(result), exitCode };
   },
 };
 
@@ -162,13 +188,15 @@ function counted(counts: unknown): string {
   return shown.length ? `; ${shown.join(', ')}` : '';
 }
 
-async function readable({ directory, model, evaluation, seconds }: Specialization): Promise<string> {
+async function readable(result: Specialization): Promise<string> {
+  const { directory, model, trained, evaluation, promotion, seconds } = result;
   const lines = [`run directory: ${directory} (${duration(seconds)})`];
   if (evaluation) {
     const { formatComparison } = await import('../evaluation/table.js');
     lines.unshift(formatComparison(evaluation.comparison, { width: process.stdout.columns || 100 }));
-    lines.push(evaluation.verdict.text);
   }
-  if (model) lines.push(`model: ${model}`);
+  if (promotion) lines.push(promotion.text);
+  if (trained) lines.push(`trained: ${trained}`);
+  if (model) lines.push(`model: ${model}${promotion?.promoted ? '' : ' (the base)'}`);
   return lines.join('\n');
 }

@@ -4,6 +4,7 @@ import type { LongWork } from '../types.js';
 import type { MeasureOptions } from './measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
 import {
+  bootstrapTest,
   checkResampling,
   holm,
   type Interval,
@@ -57,6 +58,8 @@ export interface Difference {
   pRandomization: number;
   /** Two-sided p of the paired t-test. */
   pTTest: number;
+  /** Two-sided p of the paired bootstrap test. */
+  pBootstrap: number;
   /** pRandomization after Holm's correction over all measures and systems of the comparison. */
   pHolm: number;
   /** Queries with a higher, an equal and a lower value than the base's. */
@@ -213,6 +216,7 @@ async function test(changes: QueryChange[], options: CompareOptions): Promise<Te
     interval: await pairedBootstrap(differences, { resamples, seed, confidence, signal }),
     pRandomization: await randomizationTest(differences, { resamples, seed, signal }),
     pTTest: pairedTTest(differences),
+    pBootstrap: await bootstrapTest(differences, { resamples, seed, signal }),
     wins: differences.filter((difference) => difference > 0).length,
     ties: differences.filter((difference) => difference === 0).length,
     losses: differences.filter((difference) => difference < 0).length,

@@ -62,6 +62,43 @@ export async function pairedBootstrap(
 }
 
 /**
+ * Two-sided p-value of the paired bootstrap test: the differences are shifted to a mean of 0, resampled, and
+ * p = (count + 1) / (resamples + 1) with count the resamples whose Student's t is at least as far from 0 as that of the
+ * differences as they are. It is 1 where there are fewer than 2 differences or none differs from 0.
+ * @param differences one number a query: system minus base
+ * @throws InvalidArgumentError if there is no difference, one is not finite, or resamples is out of range
+ * @see Sakai 2006, Evaluating Evaluation Metrics based on the Bootstrap, SIGIR; Efron and Tibshirani 1993, chapter 16
+ */
+export async function bootstrapTest(differences: ArrayLike<number>, options: ResamplingOptions = {}): Promise<number> {
+  const { resamples = 10_000, seed = 1, signal } = options;
+  checkResampling(options);
+  const values = checked(differences);
+  if (values.length < 2 || values.every((value) => value === 0)) return 1;
+  const average = sumOf(values) / values.length;
+  const far = Math.abs(studentT(values)) * (1 - EQUAL_SUMS);
+  const shifted = values.map((value) => value - average);
+  const random = Random.for(seed, 'bootstrap test');
+  const drawn = new Float64Array(values.length);
+  const breathe = breather(signal);
+  let count = 0;
+  for (let b = 0; b < resamples; b++) {
+    for (let i = 0; i < drawn.length; i++) drawn[i] = shifted[random.integer(drawn.length)] as number;
+    if (Math.abs(studentT(drawn)) >= far) count += 1;
+    await breathe();
+  }
+  return (count + 1) / (resamples + 1);
+}
+
+/** Mean over its standard error; infinite where all values are one number that is not 0, and 0 where they are 0. */
+function studentT(values: Float64Array): number {
+  const average = sumOf(values) / values.length;
+  let squares = 0;
+  for (const value of values) squares += (value - average) ** 2;
+  const error = Math.sqrt(squares / (values.length - 1) / values.length);
+  return average === 0 ? 0 : average / error;
+}
+
+/**
  * Two-sided p-value of Fisher's paired randomisation test of the mean difference: how often a random choice of the
  * differences' signs gives a sum at least as far from 0. All choices are counted where there are no more of them than
  * `resamples`; else that many are drawn and p = (count + 1) / (resamples + 1), which is never 0.
@@ -127,11 +164,8 @@ function randomlySigned(values: Float64Array, random: Random): number {
  */
 export function pairedTTest(differences: ArrayLike<number>): number {
   const values = checked(differences);
-  const count = values.length;
-  const average = sumOf(values) / count;
-  if (count < 2 || values.every((value) => value === 0)) return 1;
-  const squares = values.reduce((sum, value) => sum + (value - average) ** 2, 0);
-  return studentTwoSided(average / Math.sqrt(squares / (count - 1) / count), count - 1);
+  if (values.length < 2 || values.every((value) => value === 0)) return 1;
+  return studentTwoSided(studentT(values), values.length - 1);
 }
 
 /**

@@ -4,6 +4,9 @@ import { describe, ModelError } from '../errors.js';
 export interface TensorInfo {
   dtype: string;
   shape: number[];
+  /** Its first byte in the file, and the byte after its last. */
+  start: number;
+  end: number;
 }
 
 /** A header larger than this is no header: safetensors itself allows 100 MB. */
@@ -28,13 +31,18 @@ export async function readSafetensorsHeader(file: string): Promise<Map<string, T
     }
     const header = Buffer.alloc(headerSize);
     await handle.read(header, 0, headerSize, 8);
-    return parseHeader(header.toString('utf8'), file, size - 8 - headerSize);
+    return parseHeader(header.toString('utf8'), file, { dataStart: 8 + headerSize, size });
   } finally {
     await handle.close();
   }
 }
 
-function parseHeader(text: string, file: string, dataBytes: number): Map<string, TensorInfo> {
+function parseHeader(
+  text: string,
+  file: string,
+  { dataStart, size }: { dataStart: number; size: number },
+): Map<string, TensorInfo> {
+  const dataBytes = size - dataStart;
   let header: unknown;
   try {
     header = JSON.parse(text);
@@ -56,12 +64,13 @@ function parseHeader(text: string, file: string, dataBytes: number): Map<string,
           `${dataBytes}. Download or save it again.`,
       );
     }
-    tensors.set(name, { dtype, shape });
+    const [start, end] = data_offsets;
+    tensors.set(name, { dtype, shape, start: dataStart + start, end: dataStart + end });
   }
   return tensors;
 }
 
-interface Entry extends TensorInfo {
+interface Entry extends Pick<TensorInfo, 'dtype' | 'shape'> {
   /** First byte and end. */
   data_offsets: [number, number];
 }

@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writing } from '../formats/writing.js';
 import { runJob } from '../native.js';
@@ -33,6 +34,26 @@ export async function saveModel(model: EmbeddingModel, target: string, options: 
       await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
       await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
       await writeWeights(model, beside, options.signal);
+      await replaceDirectory(beside, place);
+    });
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/**
+ * Copies a directory that saveModel wrote, by reference where the file system can.
+ * @param target a new directory, or an earlier model, which is replaced
+ * @throws InvalidArgumentError if `target` holds anything else; WriteError
+ */
+export async function copyModel(from: string, target: string): Promise<void> {
+  const place = resolve(target);
+  await checkSaveTarget(place, from);
+  const beside = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
+  try {
+    await writing(place, async () => {
+      await cp(from, beside, { recursive: true, mode: constants.COPYFILE_FICLONE });
       await replaceDirectory(beside, place);
     });
   } catch (error) {

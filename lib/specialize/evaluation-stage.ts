@@ -1,6 +1,6 @@
 import { embedQueries } from '../candidates/embeddings.js';
 import { type Comparison, compare } from '../evaluation/compare.js';
-import { evaluateRun } from '../evaluation/measures.js';
+import { DEFAULT_MEASURES, evaluateRun, parseMeasures } from '../evaluation/measures.js';
 import { retrieve } from '../evaluation/retrieval.js';
 import { breather } from '../event-loop.js';
 import { writeLines } from '../formats/atomic.js';
@@ -13,7 +13,6 @@ import type { Passage, Run } from '../types.js';
 import { encodingOptions } from './corpus-stages.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
-import { judge, type Verdict } from './verdict.js';
 import { loadEmbedder, type Workbench } from './workbench.js';
 
 /** Which queries base and trained model are compared on. */
@@ -26,15 +25,15 @@ export interface EvaluationResult {
    * one relevant passage.
    */
   on: EvaluatedOn;
-  verdict: Verdict;
   comparison: Comparison;
 }
 
 /** Base against trained model on held-out queries: runs, measures of each query, and evaluation/comparison.json. */
 export async function evaluationStage(bench: Workbench): Promise<Stage> {
   const { options, directory } = bench;
-  const { data, split, measures, k, resamples, significance, seed, signal } = options;
-  const test = data === undefined ? undefined : await readBeir(data, { split, signal });
+  const { data, split, measures, k, resamples, seed, signal } = options;
+  // Read now, so that a broken test set does not show after hours of training.
+  const test = data === undefined ? undefined : await hashCollection(await readBeir(data, { split, signal }), signal);
   return {
     name: 'evaluation',
     options: {
@@ -43,16 +42,15 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
       measures,
       k,
       resamples,
-      significance,
       seed,
       ...encodingOptions(options),
     },
-    inputs: test ? { 'test set': await hashCollection(test, signal) } : {},
+    inputs: test ? { 'test set': test } : {},
     outputs: [FILES.baseRun, FILES.trainedRun, FILES.baseMeasures, FILES.trainedMeasures, FILES.comparison],
     work: async () => {
-      const collection = test ?? (await devCollection(bench));
+      const collection = await evaluationCollection(bench);
       const base = await baseRun(bench, collection);
-      const trained = await trainedRun(bench, collection);
+      const trained = await runOfModel(directory.file('model'), collection, bench);
       await writeTrecRun(directory.file('baseRun'), base, { tag: 'base', signal });
       await writeTrecRun(directory.file('trainedRun'), trained, { tag: 'trained', signal });
       const choices = { measures, resamples, seed, signal };
@@ -63,17 +61,23 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
         ...choices,
       });
       const on: EvaluatedOn = test ? 'test' : 'dev';
-      const verdict = judge(comparison, { on, significance });
       await writeJson(directory.file('baseMeasures'), await perQuery(collection, base, comparison));
       await writeJson(directory.file('trainedMeasures'), await perQuery(collection, trained, comparison));
-      await writeJson(directory.file('comparison'), { on, verdict, comparison } satisfies EvaluationResult);
-      const { outcome, measure, base: before, trained: after, p } = verdict;
-      return { on, queries: comparison.queries, measure, base: before, trained: after, p, outcome };
+      await writeJson(directory.file('comparison'), { on, comparison } satisfies EvaluationResult);
+      const { measure, base: before, value: after, pRandomization: p } = comparison.differences[0]!;
+      return { on, queries: comparison.queries, measure, base: before, trained: after, p };
     },
   };
 }
 
-function hashCollection(collection: TestCollection, signal?: AbortSignal): Promise<string> {
+/** The test set, or the dev lists' queries where there is none. */
+export function evaluationCollection(bench: Workbench): Promise<TestCollection> {
+  const { data, split, signal } = bench.options;
+  return data === undefined ? devCollection(bench) : readBeir(data, { split, signal });
+}
+
+/** SHA-256 of a collection: passages, queries and judgements. */
+export function hashCollection(collection: TestCollection, signal?: AbortSignal): Promise<string> {
   return hashTexts(fields(collection), signal);
 }
 
@@ -83,15 +87,21 @@ function* fields({ corpus, queries, qrels }: TestCollection): Generator<string> 
   for (const [query, grades] of qrels) yield JSON.stringify([query, ...grades]);
 }
 
-/** The dev lists' queries, each with its source as the one relevant passage, over the passages that may be found. */
-async function devCollection(bench: Workbench): Promise<TestCollection> {
+/**
+ * The dev lists' queries, each with its source as the one relevant passage, over the passages that may be found. The
+ * grade is one that every measure counts as relevant.
+ */
+export async function devCollection(bench: Workbench): Promise<TestCollection> {
   const { corpus, directory, options } = bench;
   const lists = await readLists(directory.file('dev'), { corpus, signal: options.signal });
   const unusable = await bench.unusable();
+  const grade = Math.max(
+    ...parseMeasures(options.measures ?? DEFAULT_MEASURES).map((measure) => measure.relevanceLevel),
+  );
   return {
     corpus: [...corpus].filter(({ id }) => !unusable.has(id)),
     queries: lists.map(({ id, query }) => ({ id, text: query })),
-    qrels: new Map(lists.map(({ id, source }) => [id, new Map([[source!, 1]])])),
+    qrels: new Map(lists.map(({ id, source }) => [id, new Map([[source!, grade]])])),
   };
 }
 
@@ -131,8 +141,9 @@ async function rowsInCorpus(
   return rows;
 }
 
-async function trainedRun(bench: Workbench, collection: TestCollection): Promise<Run> {
-  const embedder = await loadEmbedder(bench.directory.file('model'), { ...bench.options, revision: undefined });
+/** What a model of this machine, trained or mixed, finds. */
+export async function runOfModel(directory: string, collection: TestCollection, bench: Workbench): Promise<Run> {
+  const embedder = await loadEmbedder(directory, { ...bench.options, revision: undefined });
   try {
     return await retrieve(embedder, collection, { k: bench.options.k, ...bench.work });
   } finally {
@@ -146,6 +157,7 @@ async function perQuery({ qrels }: TestCollection, run: Run, { measures }: Compa
   return { measures: mean, perQuery: Object.fromEntries(byMeasure) };
 }
 
-async function writeJson(file: string, value: object): Promise<void> {
+/** Writes a value as JSON that people can read. */
+export async function writeJson(file: string, value: object): Promise<void> {
   await writeLines(file, [JSON.stringify(value, null, 2)]);
 }

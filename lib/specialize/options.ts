@@ -10,8 +10,10 @@ import { rejectUnknownOptions } from '../option-names.js';
 import { type FusedWeights, settleWeights } from '../teachers/fused.js';
 import { settleOptions, type TrainingOptions, trainingOptionNames } from '../training/options.js';
 import type { LongWork } from '../types.js';
+import { checkGateOptions } from './gate.js';
 import type { StageEvent } from './stage-runner.js';
 import { STAGES, type StageName } from './stages.js';
+import type { SignificanceTest } from './verdict.js';
 
 export type Retriever = 'dense' | 'bm25';
 
@@ -66,11 +68,22 @@ export interface SpecializeOptions extends PreparationOptions, TrainingChoices, 
   k?: number;
   /** Resamples of bootstrap and randomisation test. Default 10,000. */
   resamples?: number;
-  /** A difference counts as significant if the randomisation test's p is below this. Default 0.05. */
+  /** A difference counts as significant if the test's p is below this. Default 0.05. */
   significance?: number;
+  /** Which paired test decides. Default 'randomization'. */
+  significanceTest?: SignificanceTest;
+  /** Test collections of other kinds, BEIR directories, on which the trained model must not lose. Default none. */
+  guards?: readonly string[];
+  /** Most that the first measure may fall on each guard set for the trained model to be promoted. Default 0.01. */
+  guardLoss?: number;
+  /**
+   * Where the trained model is not promoted, mixtures of base and trained weights are tried with these shares of the
+   * trained ones. Default [0.25, 0.5, 0.75]; [] tries none.
+   */
+  mixingShares?: readonly number[];
   /** Of everything random. Default 1. */
   seed?: number;
-  /** Stop after this stage. Default 'evaluation', the last. */
+  /** Stop after this stage. Default 'promotion', the last. */
   until?: StageName;
   /** Hears what becomes of each stage. */
   onStage?: (event: StageEvent) => void;
@@ -88,7 +101,8 @@ export const specializeOptionNames: readonly string[] = [
     ...['depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
     ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
     ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
-    ...['data', 'split', 'measures', 'k', 'resamples', 'significance', 'seed', 'until'],
+    ...['data', 'split', 'measures', 'k', 'resamples', 'seed', 'until'],
+    ...['significance', 'significanceTest', 'guards', 'guardLoss', 'mixingShares'],
     ...['onStage', 'signal', 'onProgress'],
     ...trainingChoices,
   ]),
@@ -108,6 +122,10 @@ export type SettledOptions = SpecializeOptions &
       | 'k'
       | 'resamples'
       | 'significance'
+      | 'significanceTest'
+      | 'guards'
+      | 'guardLoss'
+      | 'mixingShares'
       | 'seed'
       | 'until'
     >
@@ -124,7 +142,11 @@ const DEFAULTS = {
   resamples: 10_000,
   significance: 0.05,
   seed: 1,
-  until: 'evaluation',
+  significanceTest: 'randomization',
+  guards: [],
+  guardLoss: 0.01,
+  mixingShares: [0.25, 0.5, 0.75],
+  until: 'promotion',
 } as const;
 
 /**
@@ -140,6 +162,7 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   const options = { ...DEFAULTS, ...set } as unknown as SettledOptions;
   checkPlaces(options);
   checkCounts(options);
+  checkGateOptions(options);
   settleDuplicateOptions(options);
   settleSelectionOptions(options);
   settleBm25Options(options);
@@ -169,10 +192,6 @@ function checkCounts(options: SettledOptions): void {
     if (!Number.isInteger(options[name]) || options[name] < 1) {
       throw new InvalidArgumentError(name, 'a whole number above 0', options[name]);
     }
-  }
-  const { significance } = options;
-  if (!(significance > 0 && significance < 1)) {
-    throw new InvalidArgumentError('significance', 'a number between 0 and 1', significance);
   }
 }
 

@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
 
 /** Files of a run directory, relative to it. */
 export const FILES = {
@@ -27,6 +28,9 @@ export const FILES = {
   baseMeasures: 'evaluation/base.json',
   trainedMeasures: 'evaluation/trained.json',
   comparison: 'evaluation/comparison.json',
+  promotion: 'promotion/promotion.json',
+  offer: 'promotion/interpolated',
+  chosenModel: 'model',
 } as const;
 
 /** Paths in a run directory. */
@@ -41,9 +45,36 @@ export class RunDirectory {
     return join(this.path, FILES[name]);
   }
 
+  /** The same, relative to the run directory. */
+  relative(name: keyof typeof FILES): string {
+    return FILES[name];
+  }
+
+  /** A place among what the gate writes. */
+  promotion(...names: string[]): string {
+    return join(this.path, 'promotion', ...names);
+  }
+
   /** The TREC run of a retriever. */
   candidates(retriever: string): string {
     return join(this.path, retrieverFile(retriever));
+  }
+
+  /** Files below a folder of the run directory, relative to the run directory; none if it is not there. */
+  async filesIn(folder: string): Promise<string[]> {
+    const options = { recursive: true, withFileTypes: true } as const;
+    const entries = await readdir(join(this.path, folder), options).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) =>
+        relative(this.path, join(entry.parentPath ?? entry.path, entry.name))
+          .split(sep)
+          .join('/'),
+      )
+      .sort();
   }
 }
 

@@ -12,6 +12,7 @@ import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
 import { Manifest } from './manifest.js';
 import { type SettledOptions, type SpecializeOptions, settleSpecializeOptions } from './options.js';
 import { checkOutput } from './output-place.js';
+import { type Promotion, promotionStage } from './promotion-stage.js';
 import { RunDirectory } from './run-directory.js';
 import { type Stage, type StageEvent, StageRunner } from './stage-runner.js';
 import { type StageName, upTo } from './stages.js';
@@ -31,8 +32,15 @@ export interface StageSummary {
 export interface Specialization {
   /** The run directory. */
   directory: string;
-  /** The trained model's directory; absent if the run was to end before training. */
+  /**
+   * The directory of the model to use: the trained one if the gate promoted it, else the base. Absent if the run was to
+   * end before that.
+   */
   model?: string;
+  /** The trained model's directory, promoted or not; absent if the run was to end before training. */
+  trained?: string;
+  /** What the gate decided, and why; absent if the run was to end before it. */
+  promotion?: Promotion;
   /** Base against trained model; absent if the run was to end before evaluation. */
   evaluation?: EvaluationResult;
   /** By stage, in their order. */
@@ -49,12 +57,13 @@ const MAKERS: Readonly<Record<StageName, (bench: Workbench) => Promise<Stage>>> 
   lists: listsStage,
   training: trainingStage,
   evaluation: evaluationStage,
+  promotion: promotionStage,
 };
 
 /**
  * Makes an embedding model better at searching a corpus, and measures whether it is: written queries are searched for
  * candidates, a teacher scores these, lists are made of the scores, the model is trained on them, and base and trained
- * model are compared on held-out queries.
+ * model are compared on held-out queries. A gate then decides which of the two the run recommends.
  *
  * Everything is written to a run directory. A stage that is complete there with the same options and inputs is not done
  * again; one that changed is, with those that build on it.
@@ -79,8 +88,12 @@ export async function specialize(given: SpecializeOptions): Promise<Specializati
   for (const stage of planned) await runner.run(stage);
   return {
     directory: bench.directory.path,
-    ...(stages.training && { model: bench.directory.file('model') }),
-    ...(stages.evaluation && { evaluation: await readEvaluation(bench.directory) }),
+    ...(stages.training && { trained: bench.directory.file('model') }),
+    ...(stages.evaluation && { evaluation: await readJson<EvaluationResult>(bench.directory.file('comparison')) }),
+    ...(stages.promotion && {
+      model: bench.directory.file('chosenModel'),
+      promotion: await readJson<Promotion>(bench.directory.file('promotion')),
+    }),
     stages,
     seconds: Math.round(performance.now() - started) / 1000,
   };
@@ -112,6 +125,6 @@ function note(event: StageEvent, stages: Specialization['stages'], { onStage }: 
   onStage?.(event);
 }
 
-async function readEvaluation(directory: RunDirectory): Promise<EvaluationResult> {
-  return JSON.parse(await readFile(directory.file('comparison'), 'utf8')) as EvaluationResult;
+async function readJson<T>(file: string): Promise<T> {
+  return JSON.parse(await readFile(file, 'utf8')) as T;
 }

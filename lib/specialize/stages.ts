@@ -8,6 +8,7 @@ export const STAGES = [
   'lists',
   'training',
   'evaluation',
+  'promotion',
 ] as const;
 
 export type StageName = (typeof STAGES)[number];
@@ -22,6 +23,7 @@ export const NEEDS: Readonly<Record<StageName, readonly StageName[]>> = {
   lists: ['teacher'],
   training: ['lists'],
   evaluation: ['training', 'embeddings'],
+  promotion: ['evaluation'],
 };
 
 /** The stages that build on one, directly or through others, in their order. */

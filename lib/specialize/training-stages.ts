@@ -1,5 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { writeJsonl } from '../formats/jsonl.js';
 import type { Json } from '../hashes.js';
 import { buildLists } from '../lists/build.js';
@@ -48,7 +47,7 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
     name: 'training',
     options: decisive as Record<string, Json | undefined>,
     inputs: { model: await bench.modelHash() },
-    outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await filesIn(directory.path, FILES.model))],
+    outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await directory.filesIn(FILES.model))],
     work: async () => {
       // Training loads the model anew; two copies need not stand in memory.
       await bench.releaseEmbedder();
@@ -70,19 +69,6 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
 
 function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => trainingChoices.includes(name)));
-}
-
-/** Files below a folder of the run directory, relative to the run directory. */
-async function filesIn(directory: string, folder: string): Promise<string[]> {
-  const entries = await readdir(join(directory, folder), { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      relative(directory, join(entry.parentPath ?? entry.path, entry.name))
-        .split(sep)
-        .join('/'),
-    )
-    .sort();
 }
 
 function countsOf({ steps, stopped, teacherTemperature, temperatureMatch, ...rest }: TrainingResult): Json {

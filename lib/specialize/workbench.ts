@@ -17,7 +17,8 @@ export class Workbench implements AsyncDisposable {
   readonly options: SettledOptions;
   readonly directory: RunDirectory;
   readonly corpus: Corpus;
-  readonly #modelDirectory: string;
+  /** Where the base model was found. */
+  readonly modelDirectory: string;
   #corpusHash: Promise<string> | undefined;
   #modelHash: Promise<string> | undefined;
   #embedder: Promise<Embedder> | undefined;
@@ -28,7 +29,7 @@ export class Workbench implements AsyncDisposable {
     this.options = parts.options;
     this.directory = parts.directory;
     this.corpus = parts.corpus;
-    this.#modelDirectory = parts.modelDirectory;
+    this.modelDirectory = parts.modelDirectory;
   }
 
   get work(): LongWork {
@@ -43,7 +44,7 @@ export class Workbench implements AsyncDisposable {
 
   /** Of the base model's files. */
   modelHash(): Promise<string> {
-    this.#modelHash ??= hashModel(this.#modelDirectory, this.options.signal);
+    this.#modelHash ??= hashModel(this.modelDirectory, this.options.signal);
     return this.#modelHash;
   }
 

@@ -1,7 +1,11 @@
 /** The public list of listwise. What is not here may change without notice. */
 
-export { type Corpus, type CorpusSource, loadCorpus } from './corpus/corpus.js';
+export type { CleaningOptions, CorpusReport, MistakeCount } from './corpus/cleaning.js';
+export { type Corpus, type CorpusOptions, type CorpusSource, loadCorpus } from './corpus/corpus.js';
 export { passageText } from './corpus/passage.js';
+export type { CorpusFormat } from './corpus/places.js';
+export type { CorpusFileOptions } from './corpus/sources.js';
+export type { CountTokens, SplitOptions } from './corpus/splitter.js';
 export { Embedder, type EncodeOptions } from './embedder.js';
 export {
   DataError,

@@ -41,9 +41,9 @@ export class Random {
   }
 }
 
-/** FNV-1a with a final mix: turns a name into a seed. */
-function hash32(text: string): number {
-  let h = 0x811c9dc5;
+/** 32 bits of a text: FNV-1a with a final mix. @param start another start gives another, independent hash */
+export function hash32(text: string, start = 0x811c9dc5): number {
+  let h = start | 0;
   for (let i = 0; i < text.length; i++) {
     h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   }

@@ -161,9 +161,7 @@ describe('loadCorpus', () => {
   it('refuses what is no corpus, and options that there are not', async () => {
     for (const source of [5, null, '', true, {}]) {
       const error = await rejection(loadCorpus(source as unknown as string));
-      expect(error.message).to.match(
-        /^Expected a BEIR directory, a corpus.jsonl, or passages for corpus but received /,
-      );
+      expect(error.message).to.match(/^Expected the path of a corpus, or passages, for corpus but received /);
     }
     const misspelt = loadCorpus([passage('a', 'x')], { onprogress: () => {} } as object);
     expect((await rejection(misspelt)).message).to.equal(

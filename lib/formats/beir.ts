@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DataError, NotFoundError } from '../errors.js';
 import type { Passage, Qrels, Query } from '../types.js';
+import { COMPRESSED, withoutCompression } from './bytes.js';
 import { type JsonLine, optionalString, type RecordPlace, readJsonl, requireId, requireString } from './jsonl.js';
 import type { ReadOptions } from './lines.js';
 import { readQrelsFile } from './qrels.js';
@@ -20,7 +21,7 @@ export interface BeirOptions extends Pick<ReadOptions, 'signal'> {
 }
 
 /**
- * Reads a directory in BEIR's layout: `corpus.jsonl`, `queries.jsonl`, `qrels/<split>.tsv`. Of the queries only the
+ * Reads a directory in BEIR's layout: `corpus.jsonl`, `queries.jsonl`, `qrels/<split>.tsv`, each also as .gz or .zst. Of the queries only the
  * judged ones are kept. Judged passages that the corpus lacks are allowed, as some of BEIR's own sets have them.
  * @throws NotFoundError if a file is not there, naming the splits there are
  * @throws DataError naming file and line where one is broken, if a judged query is not in `queries.jsonl`, or if not
@@ -110,7 +111,7 @@ function toQuery(id: string, value: JsonLine['value'], place: RecordPlace): Quer
  * @throws DataError naming the line where the file is broken
  */
 export async function readQrels(directory: string, split = 'test', options: ReadOptions = {}): Promise<Qrels> {
-  const file = join(directory, 'qrels', `${split}.tsv`);
+  const file = await presentFile(join(directory, 'qrels', `${split}.tsv`));
   if (!(await kindOf(file))) throw new NotFoundError(await explainMissingSplit(directory, split));
   return readQrelsFile(file, options);
 }
@@ -122,6 +123,7 @@ async function explainMissingSplit(directory: string, split: string): Promise<st
   }
   const names = await readdir(join(directory, 'qrels')).catch(() => []);
   const splits = names
+    .map(withoutCompression)
     .filter((name) => name.endsWith('.tsv'))
     .map((name) => basename(name, '.tsv'))
     .sort();
@@ -130,7 +132,15 @@ async function explainMissingSplit(directory: string, split: string): Promise<st
 }
 
 async function fileIn(path: string, name: string): Promise<string> {
-  return (await kindOf(path)) === 'directory' ? join(path, name) : path;
+  return (await kindOf(path)) === 'directory' ? presentFile(join(path, name)) : path;
+}
+
+/** The file, or where it is not there the same compressed. */
+async function presentFile(file: string): Promise<string> {
+  for (const candidate of [file, ...COMPRESSED.map((ending) => file + ending)]) {
+    if (await kindOf(candidate)) return candidate;
+  }
+  return file;
 }
 
 async function kindOf(path: string): Promise<'file' | 'directory' | undefined> {

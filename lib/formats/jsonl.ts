@@ -8,6 +8,8 @@ export interface JsonLine {
   value: JsonRecord;
   /** 1-based. */
   line: number;
+  /** There were bytes that are not UTF-8; see `ReadOptions`. */
+  damaged?: boolean;
 }
 
 /** Where a record stands, for the messages of the `require...` functions. */
@@ -22,9 +24,8 @@ export interface RecordPlace {
  * @throws DataError naming the line where it is not a JSON object
  */
 export async function* readJsonl(file: string, options: ReadOptions = {}): AsyncGenerator<JsonLine> {
-  const { signal, expected = 'a JSON Lines file' } = options;
-  for await (const { text, line } of readLines(file, { signal, expected })) {
-    if (text.trim() !== '') yield { value: parseRecord(text, { file, line }), line };
+  for await (const { text, line, damaged } of readLines(file, { expected: 'a JSON Lines file', ...options })) {
+    if (text.trim() !== '') yield { value: parseRecord(text, { file, line }), line, ...(damaged && { damaged }) };
   }
 }
 

@@ -33,6 +33,8 @@ export class Tokenizer {
   readonly #byLength = new Map<number, FastTokenizer>();
   /** One that has no length yet: making another takes long enough to be felt. */
   #spare: FastTokenizer | undefined;
+  /** One that never cuts. */
+  #counter: FastTokenizer | undefined;
   /** How many special tokens each text gets. */
   readonly specialTokens: number;
 
@@ -94,6 +96,19 @@ export class Tokenizer {
       onSlice?.(end);
     }
     return builder.finish();
+  }
+
+  /** How many tokens each text has, uncut and without special tokens. */
+  async count(texts: readonly string[], { signal }: Pick<PackOptions, 'signal'> = {}): Promise<Int32Array> {
+    this.#counter ??= FastTokenizer.fromString(this.#definition);
+    const counts = new Int32Array(texts.length);
+    let start = 0;
+    for (const end of sliceEnds(texts)) {
+      signal?.throwIfAborted();
+      const encodings = await this.#counter.encodeBatch(texts.slice(start, end), { addSpecialTokens: false });
+      for (const encoding of encodings) counts[start++] = encoding.getLength();
+    }
+    return counts;
   }
 
   /** @throws InvalidArgumentError unless a text may be cut to this many tokens */

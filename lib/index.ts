@@ -60,5 +60,6 @@ export type { StageEvent } from './specialize/stage-runner.js';
 export type { SignificanceTest, Verdict } from './specialize/verdict.js';
 export type { EvaluationRecord, StepRecord } from './training/log.js';
 export type { TrainingOptions } from './training/options.js';
+export type { TrainingEvent } from './training/run-start.js';
 export { type TrainingResult, trainListwise } from './training/train.js';
 export type * from './types.js';

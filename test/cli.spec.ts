@@ -90,7 +90,7 @@ describe('listwise (command line)', function () {
   after(() => rmSync(home, { recursive: true, force: true }));
 
   describe('options', () => {
-    const ownOptions = ['signal', 'onProgress', 'onStep', 'onStage'];
+    const ownOptions = ['signal', 'onProgress', 'onStep', 'onEvent', 'onStage'];
     const cases: [string, readonly string[]][] = [
       ['train', trainingOptionNames],
       ['specialize', specializeOptionNames],

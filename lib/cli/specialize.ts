@@ -5,7 +5,7 @@ import { STAGES } from '../specialize/stages.js';
 import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session } from './command.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
-import { trainingOptions } from './train.js';
+import { describeEvent, trainingOptions } from './train.js';
 
 /** Which passages and queries take part. */
 const corpusOptions: readonly OptionSpec[] = [
@@ -155,6 +155,7 @@ export const specializeCommand: CommandSpec = {
       ...(options as unknown as SpecializeOptions),
       ...teacherOf(options),
       onStage: (event) => tell(event, session),
+      onEvent: (event) => session.say(describeEvent(event)),
       signal,
       onProgress,
     });

@@ -1,4 +1,5 @@
 import type { TrainingOptions } from '../training/options.js';
+import type { TrainingEvent } from '../training/run-start.js';
 import type { TrainingResult } from '../training/train.js';
 import { type CommandSpec, grouped, type OptionSpec } from './command.js';
 import { loadingOptions, modelOption } from './model-options.js';
@@ -65,6 +66,19 @@ export const trainingOptions: readonly OptionSpec[] = [
     value: 'bytes',
     help: 'activations to keep in a step (default: half of what is free)',
   },
+  {
+    name: 'checkpointEvery',
+    kind: 'whole',
+    value: 'steps',
+    help: 'steps between checkpoints (default: at epoch ends and every 10 minutes)',
+  },
+  { name: 'keepCheckpoints', kind: 'whole', value: 'count', help: 'newest checkpoints to keep (default: 2)' },
+  {
+    name: 'resume',
+    kind: 'text',
+    choices: ['auto', 'must', 'never'],
+    help: 'an unfinished run of the same options: go on with it, refuse to start anew, or start anew (default: auto)',
+  },
   { name: 'temperatureLists', kind: 'whole', value: 'count', help: "most lists that 'match' looks at (default: 4096)" },
   { name: 'seed', kind: 'whole', value: 'number', help: 'of everything random (default: 1)' },
 ];
@@ -77,7 +91,8 @@ export const trainCommand: CommandSpec = {
     '"passages": [{"id" or "text": ..., "score": ...}, ...]}, the positive first, all lists of one length or cut by --list-length. --corpus is ' +
     'needed where lists name passages by id.\n\n' +
     'Writes into --output: model/ (the weights of the lowest loss on --dev, else the last), log.jsonl (each step and ' +
-    'evaluation) and training.json (options and result). What an earlier run left there is replaced.',
+    'evaluation) and training.json (options and result). A run that was stopped goes on from its last checkpoint when it ' +
+    'is started again with the same options; what a different run left there is replaced.',
   options: [
     ...grouped('Inputs', [
       modelOption,
@@ -114,12 +129,20 @@ export const trainCommand: CommandSpec = {
       purpose: 'options from a file, some changed here',
     },
   ],
-  async run(options, { signal, onProgress }) {
+  async run(options, { signal, onProgress, say }) {
     const { trainListwise } = await import('../training/train.js');
-    const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress });
+    const onEvent = (event: TrainingEvent) => say(describeEvent(event));
+    const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress, onEvent });
     return { json: result, text: readable(result) };
   },
 };
+
+/** What a run tells of itself, as a line for people. */
+export function describeEvent(event: TrainingEvent): string {
+  if (event.kind === 'finished') return 'training: the same run was finished before; this is its result';
+  if (event.kind === 'anew') return `training: starts anew, for the unfinished run is another one: ${event.reason}`;
+  return `training: goes on after step ${event.step}${event.note ? `; ${event.note}` : ''}`;
+}
 
 function readable(result: TrainingResult): string {
   const { steps, stopped, seconds, base, best, directory, teacherTemperature, lists } = result;

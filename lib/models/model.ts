@@ -65,6 +65,15 @@ export async function loadModel(name: string, options: ModelOptions = {}): Promi
   return { name, directory, settings, tokenizer, encoder };
 }
 
+/** Takes weights from a file that save() of this model's encoder wrote; the encoder is another one afterwards. */
+export async function replaceWeights(model: EmbeddingModel, file: string, signal?: AbortSignal): Promise<void> {
+  const { architecture, weightNames } = model.directory;
+  const { device, precision } = model.encoder;
+  model.encoder.dispose();
+  const spec = { files: [file], architecture, weightNames, device: device as Device, precision };
+  model.encoder = await runJob(() => native().loadEncoder(spec), signal);
+}
+
 /** What libtorch says, in one of its layers or another, of a device whose number is beyond those of the machine. */
 const NO_SUCH_DEVICE = /invalid device (ordinal|argument)|device (index|number)|not initialized for device/i;
 

@@ -10,6 +10,8 @@ import { checkSaveTarget, isConfiguration, type ModuleFolders, moduleFolders } f
 export interface SaveOptions {
   /** What the card (README.md) says about the weights, in Markdown. */
   card: string;
+  /** A safetensors file that save() of this model's encoder wrote, to take in place of the weights as they are now. */
+  weights?: string;
   signal?: AbortSignal;
 }
 
@@ -33,7 +35,8 @@ export async function saveModel(model: EmbeddingModel, target: string, options: 
       await writePrompts(model, beside);
       await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
       await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
-      await writeWeights(model, beside, options.signal);
+      if (options.weights === undefined) await writeWeights(model, beside, options.signal);
+      else await copyFile(options.weights, weightsFile(model, beside));
       await replaceDirectory(beside, place);
     });
   } catch (error) {
@@ -67,8 +70,13 @@ export async function saveWeights(model: EmbeddingModel, target: string, signal?
   await writeWeights(model, resolve(target), signal);
 }
 
+/** Where saveModel puts a model's weights. */
+export function weightsFile(model: EmbeddingModel, directory: string): string {
+  return join(directory, model.directory.transformerPath, 'model.safetensors');
+}
+
 async function writeWeights(model: EmbeddingModel, directory: string, signal?: AbortSignal): Promise<void> {
-  const file = join(directory, model.directory.transformerPath, 'model.safetensors');
+  const file = weightsFile(model, directory);
   const beside = `${file}.${process.pid}.tmp`;
   try {
     await runJob(() => model.encoder.save({ file: beside }), signal);

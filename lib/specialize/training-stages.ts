@@ -4,7 +4,7 @@ import type { Json } from '../hashes.js';
 import { buildLists } from '../lists/build.js';
 import { writeLists } from '../lists/file.js';
 import { readTeacherScores } from '../teachers/scores.js';
-import type { TrainingOptions } from '../training/options.js';
+import { type TrainingOptions, undecisiveOptions } from '../training/options.js';
 import { type TrainingResult, trainListwise } from '../training/train.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
 import { type SettledOptions, trainingChoices } from './options.js';
@@ -40,9 +40,8 @@ export async function listsStage(bench: Workbench): Promise<Stage> {
 /** The trained model: training/model, with log.jsonl and training.json beside it. */
 export async function trainingStage(bench: Workbench): Promise<Stage> {
   const { options, directory, corpus, work } = bench;
-  const { onStep, ...choices } = trainingOptions(options);
-  // How a step is cut to fit in memory changes the result by no more than rounding.
-  const { tokenBudget: _, keepBytes: __, ...decisive } = choices;
+  const choices = trainingOptions(options);
+  const decisive = Object.fromEntries(Object.entries(choices).filter(([name]) => !undecisiveOptions.includes(name)));
   return {
     name: 'training',
     options: decisive as Record<string, Json | undefined>,
@@ -59,7 +58,6 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
         lists: directory.file('train'),
         dev: (await stat(dev)).size > 0 ? dev : undefined,
         output: directory.file('training'),
-        onStep,
         ...work,
       });
       return countsOf(result);

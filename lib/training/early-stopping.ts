@@ -19,10 +19,10 @@ export interface Judgement {
   shouldStop: boolean;
 }
 
-/** Before the first evaluation. */
+/** Before the first evaluation. Not infinities, which JSON cannot hold. */
 export const NOTHING_SEEN: EarlyStoppingState = {
-  bestListwise: Number.POSITIVE_INFINITY,
-  bestLoss: Number.POSITIVE_INFINITY,
+  bestListwise: Number.MAX_VALUE,
+  bestLoss: Number.MAX_VALUE,
   bestStep: 0,
   withoutImprovement: 0,
 };

@@ -37,20 +37,48 @@ export interface EvaluationRecord extends Losses {
 export class TrainingLog implements AsyncDisposable {
   readonly #path: string;
   readonly #file: FileHandle;
+  #bytes: number;
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, file: FileHandle, bytes: number) {
     this.#path = path;
     this.#file = file;
+    this.#bytes = bytes;
   }
 
   /** Starts a new log; an earlier one of that name is emptied. @throws WriteError */
   static async create(file: string): Promise<TrainingLog> {
     await makeDirectory(dirname(file));
-    return new TrainingLog(file, await writing(file, () => open(file, 'w')));
+    return new TrainingLog(file, await writing(file, () => open(file, 'w')), 0);
+  }
+
+  /**
+   * Goes on with a log as it was at a checkpoint: what was written later is cut off. A log that somebody shortened or
+   * removed is taken as it is.
+   * @param bytes its length at the checkpoint
+   * @throws WriteError
+   */
+  static async resume(path: string, bytes: number): Promise<TrainingLog> {
+    await makeDirectory(dirname(path));
+    const file = await writing(path, () => open(path, 'a'));
+    const { size } = await file.stat();
+    if (size > bytes) await writing(path, () => file.truncate(bytes));
+    return new TrainingLog(path, file, Math.min(size, bytes));
+  }
+
+  /** How long the log is. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   async write(record: object): Promise<void> {
-    await writing(this.#path, () => this.#file.write(`${JSON.stringify(record)}\n`));
+    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    await writing(this.#path, () => this.#file.appendFile(line));
+    this.#bytes += line.length;
+  }
+
+  /** Has what was written reach the disk. */
+  async sync(): Promise<void> {
+    await writing(this.#path, () => this.#file.datasync());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

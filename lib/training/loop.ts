@@ -1,27 +1,14 @@
 import type { EmbeddingModel } from '../models/model.js';
 import type { Losses, LossOptions, StepResult } from '../native.js';
 import { type Batch, epochBatches, makeBatch } from './batches.js';
-import { type EarlyStoppingState, judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
+import type { CheckpointSchedule } from './checkpoint-schedule.js';
+import type { TrainingState } from './checkpoints.js';
+import { judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
 import type { EvaluationRecord, StepRecord, TrainingLog } from './log.js';
 import type { SettledOptions } from './options.js';
 import { learningRateAt, type StepPlan } from './schedule.js';
 import type { TrainingData, TrainingSet } from './training-set.js';
 import { WatchedTrainer } from './watched-trainer.js';
-
-/** Why training ended. */
-export type StopReason = 'epochs' | 'maxSteps' | 'patience';
-
-/** Where a run stands, apart from weights and moments. */
-export interface TrainingState {
-  /** Steps taken. */
-  step: number;
-  /** Epoch under way, from 0, and how many of its batches are done. */
-  epoch: number;
-  batch: number;
-  earlyStopping: EarlyStoppingState;
-  evaluations: EvaluationRecord[];
-  stopped: StopReason | undefined;
-}
 
 export interface LoopParts {
   model: EmbeddingModel;
@@ -32,18 +19,20 @@ export interface LoopParts {
   log: TrainingLog;
   /** Stores the weights as they are now; called when they are the best so far. */
   keepWeights: () => Promise<void>;
+  /** Where the run stands: at its start, or as a checkpoint says. It is changed as the run goes on. */
+  state: TrainingState;
+  schedule: CheckpointSchedule;
+  /** Stores all that is needed to go on from here. */
+  writeCheckpoint: (trainer: WatchedTrainer) => Promise<void>;
+}
+
+/** Where a run stands before its first step. */
+export function startingState(hasDev: boolean): TrainingState {
+  return { step: 0, epoch: 0, batch: 0, evaluationDue: hasDev, earlyStopping: NOTHING_SEEN, evaluations: [] };
 }
 
 /** The steps and evaluations of a run. */
 export class TrainingLoop {
-  readonly state: TrainingState = {
-    step: 0,
-    epoch: 0,
-    batch: 0,
-    earlyStopping: NOTHING_SEEN,
-    evaluations: [],
-    stopped: undefined,
-  };
   readonly #parts: LoopParts;
   readonly #trainer: WatchedTrainer;
   readonly #keepBytes: number;
@@ -55,40 +44,75 @@ export class TrainingLoop {
     this.#trainer = new WatchedTrainer(parts.model.encoder, { beta1, beta2, epsilon, weightDecay, clip });
   }
 
+  /** Takes over the optimiser's moments of a checkpoint. */
+  loadMoments(file: string): Promise<void> {
+    return this.#trainer.loadState(file);
+  }
+
   /**
    * Trains to the end.
    * @throws NotFiniteError if a loss or gradient is not finite; `signal.reason` when aborted
    */
-  async run(): Promise<TrainingState> {
-    const { data, options, plan } = this.#parts;
-    const { state } = this;
-    await this.#evaluate();
-    while (!state.stopped) {
-      const batches = await epochBatches(data.train, { ...options, epoch: state.epoch });
-      while (!state.stopped && state.batch < batches.length) {
-        await this.#step(await makeBatch(data.train, data.passages, batches[state.batch]!, options.signal));
-        const ended = state.step >= plan.totalSteps;
-        if (ended || this.#isEvaluationDue(batches.length)) await this.#evaluate();
-        if (ended) state.stopped ??= state.step === options.maxSteps ? 'maxSteps' : 'epochs';
+  async run(): Promise<void> {
+    const { options, schedule, state, writeCheckpoint } = this.#parts;
+    try {
+      await this.#run();
+    } catch (error) {
+      // What an abort interrupts is not lost, unless it is little.
+      if (options.signal?.aborted && state.step > 0 && schedule.isWorthKeeping()) {
+        await writeCheckpoint(this.#trainer).catch(() => {});
       }
-      state.epoch += 1;
-      state.batch = 0;
+      throw error;
     }
-    return state;
+  }
+
+  async #run(): Promise<void> {
+    const { data, options, state } = this.#parts;
+    let batches = await this.#epochBatches();
+    while (true) {
+      await this.#settle(state.batch === batches.length);
+      if (state.stopped) return;
+      if (state.batch === batches.length) {
+        state.epoch += 1;
+        state.batch = 0;
+        batches = await this.#epochBatches();
+      }
+      await this.#step(
+        await makeBatch(data.train, data.passages, batches[state.batch]!, options.signal),
+        batches.length,
+      );
+    }
+  }
+
+  /** What comes between two steps: an evaluation, the decision whether to stop, a checkpoint. */
+  async #settle(hasEpochEnded: boolean): Promise<void> {
+    const { options, plan, state, schedule, writeCheckpoint } = this.#parts;
+    if (state.evaluationDue) await this.#evaluate();
+    state.evaluationDue = false;
+    if (state.step >= plan.totalSteps) state.stopped ??= state.step === options.maxSteps ? 'maxSteps' : 'epochs';
+    if (!schedule.isDue(state.step, hasEpochEnded)) return;
+    await schedule.keep(() => writeCheckpoint(this.#trainer));
   }
 
   dispose(): void {
     this.#trainer.dispose();
   }
 
-  #isEvaluationDue(epochSteps: number): boolean {
-    const { evaluateEvery } = this.#parts.options;
-    return evaluateEvery === undefined ? this.state.batch === epochSteps : this.state.step % evaluateEvery === 0;
+  #epochBatches(): Promise<Int32Array[]> {
+    const { data, options, state } = this.#parts;
+    return epochBatches(data.train, { ...options, epoch: state.epoch });
   }
 
-  async #step(batch: Batch): Promise<void> {
-    const { data, options, plan, log } = this.#parts;
-    const { state } = this;
+  #isEvaluationDue(epochSteps: number): boolean {
+    const { options, data, plan, state } = this.#parts;
+    if (!data.dev) return false;
+    if (state.step >= plan.totalSteps) return true;
+    const { evaluateEvery } = options;
+    return evaluateEvery === undefined ? state.batch === epochSteps : state.step % evaluateEvery === 0;
+  }
+
+  async #step(batch: Batch, epochSteps: number): Promise<void> {
+    const { data, options, plan, log, state } = this.#parts;
     const learningRate = learningRateAt(state.step, { ...options, ...plan });
     const started = performance.now();
     const result = await this.#trainer.step(
@@ -102,6 +126,7 @@ export class TrainingLoop {
     );
     state.step += 1;
     state.batch += 1;
+    state.evaluationDue = this.#isEvaluationDue(epochSteps);
     const seconds = (performance.now() - started) / 1000;
     const record = describeStep(batch, result, { step: state.step, epoch: state.epoch + 1, learningRate, seconds });
     await log.write(record);
@@ -110,8 +135,7 @@ export class TrainingLoop {
   }
 
   async #evaluate(): Promise<void> {
-    const { data, log, options, keepWeights } = this.#parts;
-    const { state } = this;
+    const { data, log, options, keepWeights, state } = this.#parts;
     if (!data.dev) return;
     const started = performance.now();
     const losses = await this.#devLosses(data.dev);
@@ -149,7 +173,7 @@ export class TrainingLoop {
       const losses = await this.#trainer.evaluate(this.#batchArgs(batch), {
         signal,
         onShare: report,
-        what: `Evaluation on dev after step ${this.state.step}`,
+        what: `Evaluation on dev after step ${this.#parts.state.step}`,
         queryIds: () => idsOf(batch, dev),
       });
       for (const name of ['listwise', 'contrastive', 'loss'] as const) sum[name] += (losses[name] * size) / dev.size;
@@ -166,10 +190,10 @@ export class TrainingLoop {
   }
 
   #reportStep(share: number, note?: string): void {
-    const { options, plan } = this.#parts;
+    const { options, plan, state } = this.#parts;
     options.onProgress?.({
       stage: 'training',
-      done: this.state.step + share,
+      done: state.step + share,
       total: plan.totalSteps,
       unit: 'steps',
       ...(note && { note }),

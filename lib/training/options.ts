@@ -5,6 +5,7 @@ import { rejectUnknownOptions } from '../option-names.js';
 import type { LongWork } from '../types.js';
 import type { Batching } from './batches.js';
 import type { StepRecord } from './log.js';
+import type { TrainingEvent } from './run-start.js';
 import type { ListsSource, TrainingCorpus } from './training-set.js';
 
 /** What trainListwise takes. Only `model`, `lists` and `output` must be given, and `corpus` where lists name ids only. */
@@ -41,9 +42,21 @@ export interface TrainingOptions
   passageMaxLength?: number;
   /** 'random' shuffles each epoch; 'clustered' puts lists that share passages into one batch. Default 'random'. */
   batching?: Batching;
+  /** Steps between checkpoints, beside those at each epoch's end. Default: ten minutes and an epoch's end. */
+  checkpointEvery?: number;
+  /**
+   * What to do with an unfinished run in `output`. 'auto', the default: go on with it if options, lists, texts and model
+   * are the same, else start anew; a finished one of these gives its result again. 'must': go on or reject. 'never':
+   * start anew.
+   */
+  resume?: Resume;
   /** Called after each step with what log.jsonl gets. */
   onStep?: (step: StepRecord) => void;
+  /** Hears that the run goes on from a checkpoint, or why it does not. */
+  onEvent?: (event: TrainingEvent) => void;
 }
+
+export type Resume = 'auto' | 'must' | 'never';
 
 /** Options that are numbers with a default. */
 export interface TrainingNumbers {
@@ -76,12 +89,18 @@ export interface TrainingNumbers {
   keepBytes: number;
   /** Most lists that 'match' looks at: all, or a seeded sample where there are more. Default 4,096. */
   temperatureLists: number;
+  /** Checkpoints to keep, the newest. Default 2: a damaged one is not the end. */
+  keepCheckpoints: number;
 }
 
 /** Options with every default filled in; `teacherTemperature` may still be 'match'. */
 export type SettledOptions = TrainingOptions &
   Omit<TrainingNumbers, 'keepBytes'> &
-  Omit<LossOptions, 'teacherTemperature'> & { teacherTemperature: 'match' | number; batching: Batching };
+  Omit<LossOptions, 'teacherTemperature'> & {
+    teacherTemperature: 'match' | number;
+    batching: Batching;
+    resume: Resume;
+  };
 
 const DEFAULTS = {
   epochs: 30,
@@ -97,6 +116,8 @@ const DEFAULTS = {
   seed: 1,
   tokenBudget: 4096,
   temperatureLists: 4096,
+  keepCheckpoints: 2,
+  resume: 'auto' as const,
   studentTemperature: 0.05,
   teacherTemperature: 'match' as const,
   contrastiveTemperature: 0.01,
@@ -142,15 +163,23 @@ const NUMBERS: Record<string, NumberCheck> = {
   warmupSteps: COUNT_OR_NONE,
   maxSteps: COUNT,
   evaluateEvery: COUNT,
+  checkpointEvery: COUNT,
+  keepCheckpoints: COUNT,
 };
 
 const OTHERS = [
-  ...['model', 'lists', 'dev', 'corpus', 'output', 'batching', 'onStep', 'signal', 'onProgress'],
+  ...['model', 'lists', 'dev', 'corpus', 'output', 'batching', 'resume', 'onStep', 'onEvent', 'signal', 'onProgress'],
   ...['device', 'precision', 'pooling', 'queryPrefix', 'passagePrefix', 'revision'],
 ] as const;
 
 /** The names of all options of trainListwise. */
 export const trainingOptionNames: readonly string[] = [...Object.keys(NUMBERS), ...OTHERS];
+
+/** Options that say where, how safely and how fast, but not what: they change a result by rounding at most. */
+export const undecisiveOptions: readonly string[] = [
+  ...['model', 'lists', 'dev', 'corpus', 'output', 'device', 'revision', 'signal', 'onProgress', 'onStep', 'onEvent'],
+  ...['tokenBudget', 'keepBytes', 'checkpointEvery', 'keepCheckpoints', 'resume'],
+];
 
 /**
  * Fills in defaults and checks values.
@@ -175,6 +204,9 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
   }
   if (options.batching !== 'random' && options.batching !== 'clustered') {
     throw new InvalidArgumentError('batching', "'random' or 'clustered'", options.batching);
+  }
+  if (!['auto', 'must', 'never'].includes(options.resume)) {
+    throw new InvalidArgumentError('resume', "'auto', 'must' or 'never'", options.resume);
   }
   if (options.contrastiveWeight === 0 && options.listwiseWeight === 0) {
     throw new InvalidArgumentError('listwiseWeight', 'a number above 0 where contrastiveWeight is 0', 0);

@@ -2,17 +2,31 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
 import { writing } from '../formats/writing.js';
+import { hashFile } from '../hashes.js';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
 import { checkOutside, checkSaveTarget } from '../models/save-target.js';
-import { saveModel, saveWeights } from '../models/saved-model.js';
-import type { LossOptions } from '../native.js';
+import { weightsFile } from '../models/saved-model.js';
+import { type LossOptions, runJob } from '../native.js';
 import { matchTeacher } from './base-entropy.js';
+import { CheckpointSchedule } from './checkpoint-schedule.js';
+import {
+  type Checkpoint,
+  type CheckpointFacts,
+  Checkpoints,
+  type StopReason,
+  type TrainingState,
+} from './checkpoints.js';
+import { KeptModel } from './kept-model.js';
 import { type EvaluationRecord, TrainingLog } from './log.js';
-import { type StopReason, TrainingLoop, type TrainingState } from './loop.js';
+import { startingState, TrainingLoop } from './loop.js';
 import { type SettledOptions, settleOptions, type TrainingOptions } from './options.js';
+import { describeInputs, type RunInputs } from './run-inputs.js';
+import { withOutput } from './run-lock.js';
+import { describeMachine, SUMMARY, startRun, type TrainingSummary } from './run-start.js';
 import { planSteps, type StepPlan } from './schedule.js';
 import type { TemperatureMatch } from './temperature.js';
 import { readTrainingData, type TrainingData } from './training-set.js';
+import type { WatchedTrainer } from './watched-trainer.js';
 
 /** What a run gave; training.json holds the same, with the options. */
 export interface TrainingResult {
@@ -38,9 +52,12 @@ export interface TrainingResult {
  * student, arXiv 2502.19712) with a little InfoNCE, over whole batches, AdamW, early stopping on dev.
  *
  * Writes into `output`: model/ (the weights of the lowest dev loss, or the last ones without dev), log.jsonl (a line a
- * step and an evaluation) and training.json.
+ * step and an evaluation), training.json at the end, and until then checkpoints/. A run that was stopped in whatever
+ * way goes on from its last checkpoint when it is started again with the same options, and gives the same bits on the
+ * same machine with the same number of threads.
  * @throws InvalidArgumentError for an option that is unknown or cannot be
  * @throws NotFoundError, DataError, ModelError for files; NotFiniteError if a loss or gradient is not finite
+ * @throws ListwiseError BUSY if another process trains into `output`
  * @throws `signal.reason` when aborted; what model/ holds by then is whole
  */
 export async function trainListwise(options: TrainingOptions): Promise<TrainingResult> {
@@ -57,10 +74,7 @@ export async function trainListwise(options: TrainingOptions): Promise<TrainingR
     await checkOutside(place, base, 'output/model');
     await checkSaveTarget(place, base, 'output/model');
     const data = await readTrainingData(model, { ...settled, ...settleLengths(settled, model) });
-    const result = await train(model, data, settled);
-    const whole = { ...result, seconds: (performance.now() - started) / 1000 };
-    await writeSummary(settled, whole);
-    return whole;
+    return await withOutput(settled.output, () => train({ model, data, options: settled, started }));
   } finally {
     model.encoder.dispose();
   }
@@ -81,31 +95,109 @@ function settleLengths(
   return lengths;
 }
 
-async function train(
-  model: EmbeddingModel,
-  data: TrainingData,
-  options: SettledOptions,
-): Promise<Omit<TrainingResult, 'seconds'>> {
-  const directory = join(options.output, 'model');
-  const match =
-    options.teacherTemperature === 'match'
-      ? await matchTeacher(model, data, { ...options, lists: options.temperatureLists })
-      : undefined;
-  const loss = lossOptions(options, match?.temperature ?? (options.teacherTemperature as number));
-  const plan = planSteps({ ...options, lists: data.train.size });
-  const summary = join(options.output, 'training.json');
+interface Run {
+  model: EmbeddingModel;
+  data: TrainingData;
+  options: SettledOptions;
+  /** When the call came, by performance.now(). */
+  started: number;
+}
+
+async function train({ model, data, options, started }: Run): Promise<TrainingResult> {
+  const { output } = options;
+  const inputs = await describeInputs(model, data, options);
+  const checkpoints = new Checkpoints(join(output, 'checkpoints'), options.keepCheckpoints);
+  const kept = new KeptModel(model, output, options.signal);
+  const start = await startRun(model, inputs, { options, checkpoints });
+  if ('finished' in start) {
+    await checkpoints.clear();
+    return start.finished;
+  }
+  const { checkpoint } = start;
+  const summary = join(output, SUMMARY);
   await writing(summary, () => rm(summary, { force: true }));
-  await using log = await TrainingLog.create(join(options.output, 'log.jsonl'));
-  await log.write({ kind: 'start', ...plan, ...loss, ...(match && { temperatureMatch: match }) });
-  const keepWeights = weightKeeper(model, directory, options);
-  const loop = new TrainingLoop({ model, data, options, loss, plan, log, keepWeights });
+  if (!checkpoint) await checkpoints.clear();
+  if (checkpoint) await kept.restore(checkpoint);
+  const result = await runLoop({ model, data, options, inputs, checkpoints, kept, checkpoint });
+  const whole = { ...result, seconds: (performance.now() - started) / 1000 };
+  await writeSummary(options, { ...whole, inputs, weights: await hashFile(weightsFile(model, kept.directory)) });
+  await checkpoints.clear();
+  return whole;
+}
+
+interface LoopRun extends Omit<Run, 'started'> {
+  inputs: RunInputs;
+  checkpoints: Checkpoints;
+  kept: KeptModel;
+  checkpoint: Checkpoint | undefined;
+}
+
+async function runLoop(run: LoopRun): Promise<Omit<TrainingResult, 'seconds'>> {
+  const { model, data, options, kept, checkpoint } = run;
+  const plan = planSteps({ ...options, lists: data.train.size });
+  const temperature = checkpoint ?? (await settleTemperature(model, data, options));
+  const loss = lossOptions(options, temperature.teacherTemperature);
+  await using log = await openLog(run, { kind: 'start', ...plan, ...loss, ...matchOf(temperature) });
+  const state = checkpoint?.state ?? startingState(data.dev !== undefined);
+  const facts = {
+    ...{ inputs: run.inputs, state, teacherTemperature: loss.teacherTemperature, ...matchOf(temperature) },
+    ...{ tokenBudget: checkpoint?.tokenBudget ?? options.tokenBudget, machine: await describeMachine(model) },
+  };
+  const loop = new TrainingLoop({
+    ...{ model, data, loss, plan, log, state },
+    options: { ...options, tokenBudget: facts.tokenBudget },
+    schedule: new CheckpointSchedule(options.checkpointEvery),
+    keepWeights: () => kept.keep(),
+    writeCheckpoint: (trainer) => writeCheckpoint(run, { facts, log, trainer }),
+  });
   try {
-    const state = await loop.run();
-    if (!data.dev) await keepWeights();
-    return describeResult(state, { directory, data, plan, loss, match });
+    if (checkpoint?.optimizer) await loop.loadMoments(checkpoint.optimizer);
+    await loop.run();
+    if (!data.dev) await kept.keep();
+    return describeResult(state, { directory: kept.directory, data, plan, loss, match: temperature.temperatureMatch });
   } finally {
     loop.dispose();
   }
+}
+
+type Temperature = Pick<CheckpointFacts, 'teacherTemperature' | 'temperatureMatch'>;
+
+async function settleTemperature(
+  model: EmbeddingModel,
+  data: TrainingData,
+  options: SettledOptions,
+): Promise<Temperature> {
+  const { teacherTemperature, temperatureLists: lists } = options;
+  if (teacherTemperature !== 'match') return { teacherTemperature };
+  const match = await matchTeacher(model, data, { ...options, lists });
+  return { teacherTemperature: match.temperature, temperatureMatch: match };
+}
+
+function matchOf({ temperatureMatch }: Temperature): Pick<Temperature, 'temperatureMatch'> {
+  return temperatureMatch ? { temperatureMatch } : {};
+}
+
+async function openLog({ options, checkpoint }: LoopRun, first: object): Promise<TrainingLog> {
+  const file = join(options.output, 'log.jsonl');
+  if (checkpoint) return TrainingLog.resume(file, checkpoint.logBytes);
+  const log = await TrainingLog.create(file);
+  await log.write(first);
+  return log;
+}
+
+async function writeCheckpoint(
+  { model, data, checkpoints, kept }: LoopRun,
+  parts: { facts: Omit<CheckpointFacts, 'logBytes'>; log: TrainingLog; trainer: WatchedTrainer },
+): Promise<void> {
+  const { facts, log, trainer } = parts;
+  const { step, earlyStopping } = facts.state;
+  await log.sync();
+  // At step 0 the weights are the base model's, and there are no moments.
+  const best = data.dev && step > 0 ? { file: kept.weights } : undefined;
+  const isBest = best && earlyStopping.bestStep === step;
+  const weights = isBest ? best : (file: string) => runJob(() => model.encoder.save({ file }));
+  const optimizer = (file: string) => trainer.saveState(file);
+  await checkpoints.write({ ...facts, logBytes: log.bytes }, step > 0 ? { weights, optimizer, best } : {});
 }
 
 function lossOptions(options: SettledOptions, teacherTemperature: number): LossOptions {
@@ -113,20 +205,6 @@ function lossOptions(options: SettledOptions, teacherTemperature: number): LossO
   return {
     ...{ studentTemperature, teacherTemperature, contrastiveTemperature },
     ...{ contrastiveWeight, listwiseWeight, maskThreshold },
-  };
-}
-
-/** The first call writes the whole directory; later ones replace the weights in it. */
-function weightKeeper(model: EmbeddingModel, directory: string, options: SettledOptions): () => Promise<void> {
-  const card =
-    '# Sentence embeddings, trained for one corpus\n\nTrained by listwise distillation from a teacher with listwise: ' +
-    'the weights of the lowest loss on held-out lists, or the last ones where none were given. `../training.json` and ' +
-    '`../log.jsonl` of the run say how.';
-  let isThere = false;
-  return async () => {
-    if (isThere) await saveWeights(model, directory, options.signal);
-    else await saveModel(model, directory, { card, signal: options.signal });
-    isThere = true;
   };
 }
 
@@ -161,14 +239,13 @@ function describeResult(
   };
 }
 
-async function writeSummary(options: SettledOptions, result: TrainingResult): Promise<void> {
-  const { signal: _, onProgress: __, onStep: ___, lists, dev, corpus, ...plain } = options;
+async function writeSummary(options: SettledOptions, result: Omit<TrainingSummary, 'options'>): Promise<void> {
+  const { signal: _, onProgress: __, onStep: ___, onEvent: ____, lists, dev, corpus, ...plain } = options;
   const source = (value: unknown) =>
     typeof value === 'string' ? value : Array.isArray(value) ? value.length : undefined;
-  const summary = {
+  const summary: TrainingSummary = {
     options: { ...plain, lists: source(lists), dev: source(dev), corpus: source(corpus) },
     ...result,
   };
-  const file = join(options.output, 'training.json');
-  await writeLines(file, [JSON.stringify(summary, null, 2)]);
+  await writeLines(join(options.output, SUMMARY), [JSON.stringify(summary, null, 2)]);
 }

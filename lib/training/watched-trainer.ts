@@ -58,6 +58,16 @@ export class WatchedTrainer {
     return this.#watch(() => this.#trainer.evaluate(args), watch);
   }
 
+  /** Writes the optimiser's moments. Not before the first step. */
+  saveState(file: string): Promise<void> {
+    return runJob(() => this.#trainer.saveState({ file }));
+  }
+
+  /** Takes over the moments that saveState wrote. */
+  loadState(file: string): Promise<void> {
+    return runJob(() => this.#trainer.loadState({ file }));
+  }
+
   dispose(): void {
     this.#trainer.dispose();
   }

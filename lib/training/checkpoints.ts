@@ -1,0 +1,187 @@
+import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeDirectory, writing } from '../formats/writing.js';
+import type { EarlyStoppingState } from './early-stopping.js';
+import type { EvaluationRecord } from './log.js';
+import type { RunInputs } from './run-inputs.js';
+import type { TemperatureMatch } from './temperature.js';
+
+/** Why training ended. */
+export type StopReason = 'epochs' | 'maxSteps' | 'patience';
+
+/** Where a run stands, apart from weights and moments. */
+export interface TrainingState {
+  /** Steps taken. */
+  step: number;
+  /** Epoch under way, from 0, and how many of its batches are done. */
+  epoch: number;
+  batch: number;
+  /** Whether an evaluation on dev comes before the next step. */
+  evaluationDue: boolean;
+  earlyStopping: EarlyStoppingState;
+  evaluations: EvaluationRecord[];
+  stopped?: StopReason;
+}
+
+/** What a checkpoint holds beside weights and moments. */
+export interface CheckpointFacts {
+  inputs: RunInputs;
+  state: TrainingState;
+  /** The teacher's temperature, and how it was found if it was matched. */
+  teacherTemperature: number;
+  temperatureMatch?: TemperatureMatch;
+  /** Most tokens of a micro-batch: another cut would round otherwise. */
+  tokenBudget: number;
+  /** Bytes of log.jsonl that were written by then. */
+  logBytes: number;
+  /** What computed: other threads, instructions or versions round otherwise. */
+  machine: Record<string, string | number>;
+}
+
+/** A checkpoint on disk. */
+export interface Checkpoint extends CheckpointFacts {
+  directory: string;
+  /** Absent at step 0, where the weights are the base model's and there are no moments yet. */
+  weights?: string;
+  optimizer?: string;
+  /** The weights of the lowest loss on dev so far. Absent without dev and at step 0. */
+  best?: string;
+}
+
+const FORMAT = 1;
+const STATE = 'state.json';
+const WEIGHTS = 'weights.safetensors';
+const OPTIMIZER = 'optimizer.safetensors';
+const BEST = 'best.safetensors';
+
+/** Writes a checkpoint's weights and moments, or names a file to link to. */
+export interface CheckpointParts {
+  /** The weights are those of a file that is never changed in place, or are to be written. */
+  weights?: { file: string } | ((file: string) => Promise<void>);
+  optimizer?: (file: string) => Promise<void>;
+  best?: { file: string };
+}
+
+/**
+ * The checkpoints of a run, in directories step-N. Each is written beside, synced and renamed, so that whatever carries
+ * that name is whole whenever the process or the machine stops; the oldest go when there are more than `keep`.
+ */
+export class Checkpoints {
+  readonly #directory: string;
+  readonly #keep: number;
+
+  constructor(directory: string, keep: number) {
+    this.#directory = directory;
+    this.#keep = keep;
+  }
+
+  /** @throws WriteError if the file system refuses, and what `parts` throw; earlier checkpoints stay as they are */
+  async write(facts: CheckpointFacts, parts: CheckpointParts): Promise<void> {
+    const place = this.#place(facts.state.step);
+    const beside = join(this.#directory, `.step-${facts.state.step}.tmp`);
+    await makeDirectory(this.#directory);
+    try {
+      await writing(place, async () => {
+        await rm(beside, { recursive: true, force: true });
+        await mkdir(beside);
+        await provide(join(beside, WEIGHTS), parts.weights);
+        await provide(join(beside, OPTIMIZER), parts.optimizer);
+        await provide(join(beside, BEST), parts.best);
+        await writeState(beside, facts);
+        await rm(place, { recursive: true, force: true });
+        await rename(beside, place);
+        await sync(this.#directory);
+      });
+    } catch (error) {
+      await rm(beside, { recursive: true, force: true });
+      throw error;
+    }
+    await this.#prune();
+  }
+
+  /** The newest checkpoint that is whole, if there is one. */
+  async latest(): Promise<Checkpoint | undefined> {
+    for (const step of await this.#steps()) {
+      const found = await readCheckpoint(this.#place(step));
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  /** Removes all checkpoints, and what was left of unfinished ones. */
+  async clear(): Promise<void> {
+    await writing(this.#directory, () => rm(this.#directory, { recursive: true, force: true }));
+  }
+
+  async #prune(): Promise<void> {
+    const old = (await this.#steps()).slice(this.#keep);
+    for (const step of old) await rm(this.#place(step), { recursive: true, force: true });
+  }
+
+  /** The steps of all checkpoints, newest first. */
+  async #steps(): Promise<number[]> {
+    const names = await readdir(this.#directory).catch(() => []);
+    const steps = names.map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? Number.NaN));
+    return steps.filter(Number.isFinite).sort((a, b) => b - a);
+  }
+
+  #place(step: number): string {
+    return join(this.#directory, `step-${step}`);
+  }
+}
+
+/** Links to a file where the file system can, else copies it; or has it written. */
+async function provide(
+  place: string,
+  part: { file: string } | ((file: string) => Promise<void>) | undefined,
+): Promise<void> {
+  if (part === undefined) return;
+  if (typeof part === 'function') return part(place);
+  await link(part.file, place).catch(async () => {
+    await copyFile(part.file, place);
+    await sync(place);
+  });
+}
+
+async function writeState(directory: string, facts: CheckpointFacts): Promise<void> {
+  const files: Record<string, number> = {};
+  for (const name of await readdir(directory)) files[name] = (await stat(join(directory, name))).size;
+  const file = join(directory, STATE);
+  await writeFile(file, JSON.stringify({ format: FORMAT, files, ...facts }, null, 2));
+  await sync(file);
+  await sync(directory);
+}
+
+/** A checkpoint directory, or undefined if it is not whole or of another format. */
+async function readCheckpoint(directory: string): Promise<Checkpoint | undefined> {
+  const text = await readFile(join(directory, STATE), 'utf8').catch(() => '');
+  const found = parse(text);
+  if (found?.format !== FORMAT) return undefined;
+  const { files, format: _, ...facts } = found;
+  for (const [name, size] of Object.entries(files)) {
+    const status = await stat(join(directory, name)).catch(() => undefined);
+    if (status?.size !== size) return undefined;
+  }
+  const has = (name: string) => (name in files ? join(directory, name) : undefined);
+  return { ...facts, directory, weights: has(WEIGHTS), optimizer: has(OPTIMIZER), best: has(BEST) };
+}
+
+function parse(text: string): (CheckpointFacts & { format: number; files: Record<string, number> }) | undefined {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Has what was written reach the disk; a file system that cannot do that for directories is left alone. */
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!['EINVAL', 'EPERM', 'EISDIR', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,61 @@
+import { hashArrays, hashModel, type Json } from '../hashes.js';
+import type { EmbeddingModel } from '../models/model.js';
+import { versions } from '../versions.js';
+import { type SettledOptions, undecisiveOptions } from './options.js';
+import type { TrainingData, TrainingSet } from './training-set.js';
+
+/** Everything that decides what a run gives: two runs of equal inputs are the same run. */
+export interface RunInputs {
+  /** Version of listwise. */
+  listwise: string;
+  options: Record<string, Json | undefined>;
+  /** SHA-256 of the base model's files, of the lists (queries, passages named, scores) and of the texts, as tokens. */
+  hashes: Record<string, string>;
+}
+
+/** What decides a run over this model and data. @throws `signal.reason` when aborted */
+export async function describeInputs(
+  model: EmbeddingModel,
+  data: TrainingData,
+  options: SettledOptions,
+): Promise<RunInputs> {
+  const { signal } = options;
+  const { queryPrefix, passagePrefix, pooling } = model.settings;
+  const decisive = Object.entries(options).filter(([name]) => !undecisiveOptions.includes(name));
+  return {
+    listwise: (await versions()).listwise!,
+    options: {
+      ...(Object.fromEntries(decisive) as Record<string, Json>),
+      ...{ queryPrefix, passagePrefix, pooling, precision: model.encoder.precision },
+    },
+    hashes: {
+      model: await hashModel(model.directory.directory, signal),
+      lists: await hashSet(data.train, signal),
+      ...(data.dev && { 'dev lists': await hashSet(data.dev, signal) }),
+      "passages' texts": await hashArrays([data.passages.ids, data.passages.offsets], signal),
+    },
+  };
+}
+
+function hashSet({ queries, rows, teacher }: TrainingSet, signal?: AbortSignal): Promise<string> {
+  return hashArrays([queries.ids, queries.offsets, rows, teacher], signal);
+}
+
+/** What differs between the inputs of two runs, in words; undefined where nothing does. */
+export function changesOf(before: RunInputs, now: RunInputs): string | undefined {
+  const changes: string[] = [];
+  for (const name of new Set([...Object.keys(before.options), ...Object.keys(now.options)])) {
+    const [old, current] = [before.options[name], now.options[name]].map(shown);
+    if (old !== current) changes.push(`${name} changed from ${old} to ${current}`);
+  }
+  for (const name of new Set([...Object.keys(before.hashes), ...Object.keys(now.hashes)])) {
+    if (before.hashes[name] !== now.hashes[name]) changes.push(`the ${name} changed`);
+  }
+  if (before.listwise !== now.listwise)
+    changes.push(`listwise ${before.listwise} made it, and this is ${now.listwise}`);
+  return changes.length > 0 ? changes.join(', ') : undefined;
+}
+
+function shown(value: Json | undefined): string {
+  return value === undefined ? 'the default' : JSON.stringify(value);
+}

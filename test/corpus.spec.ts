@@ -1,11 +1,14 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { compareCodePoints, stableOrder } from '../lib/corpus/code-point-order.js';
-import { loadCorpus, requirePassages, sampleIds } from '../lib/corpus/corpus.js';
-import { comparisonText, findDuplicates } from '../lib/corpus/duplicates.js';
+import { comparisonText, reversed } from '../lib/corpus/comparison-text.js';
+import { loadCorpus, requirePassages } from '../lib/corpus/corpus.js';
+import { type DuplicateOptions, findDuplicates } from '../lib/corpus/duplicates.js';
+import { KeySorter } from '../lib/corpus/key-sorter.js';
 import { passageText } from '../lib/corpus/passage.js';
+import { sampleIds } from '../lib/corpus/sample.js';
 import { Random } from '../lib/random.js';
 import type { Passage } from '../lib/types.js';
 import { rejection } from './rejection.js';
@@ -46,6 +49,15 @@ describe('comparisonText', () => {
     expect(comparisonText('a - b\n\t\u00a0c')).to.equal('a b c');
   });
 
+  it('folds plain ASCII as it folds it beside other characters', () => {
+    const ascii = String.fromCharCode(...Array.from({ length: 128 }, (_, i) => i));
+    const mixed = `${ascii} ${ascii}x\t\n y_ Z9 `;
+    expect(comparisonText(`${mixed}漢`)).to.equal(`${comparisonText(mixed)}漢`);
+    expect(comparisonText(mixed)).to.equal(
+      ' abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyzx y_ z ',
+    );
+  });
+
   it('keeps letters of every script', () => {
     expect(comparisonText('Ж漢字 ½ Ⅳ')).to.equal('ж漢字 iv');
   });
@@ -71,8 +83,12 @@ describe('stableOrder', () => {
 });
 
 describe('findDuplicates', () => {
+  const duplicates = async (passages: Passage[], options: DuplicateOptions = {}) => [
+    ...(await findDuplicates(await loadCorpus(passages), options)),
+  ];
+
   it('drops passages that are too short after folding, counted in characters', async () => {
-    const dropped = await findDuplicates([
+    const dropped = await duplicates([
       passage('nine', 'abcdefghi 123456'.replace(' ', '')),
       passage('ten', 'jklmnopqrs'),
       passage('astral', '𝒳'.repeat(9)),
@@ -86,7 +102,7 @@ describe('findDuplicates', () => {
   });
 
   it('keeps the last of equal texts and says which passage each was dropped for', async () => {
-    const dropped = await findDuplicates([
+    const dropped = await duplicates([
       passage('a', 'The same words, here!'),
       passage('b', 'something else altogether'),
       passage('c', 'the SAME words here'),
@@ -99,7 +115,7 @@ describe('findDuplicates', () => {
   });
 
   it('finds a beginning in the first order and an ending in the order of the reversed texts', async () => {
-    const dropped = await findDuplicates([
+    const dropped = await duplicates([
       passage('whole', 'alpha beta gamma delta epsilon'),
       passage('beginning', 'alpha beta gamma'),
       passage('ending', 'gamma delta epsilon'),
@@ -117,13 +133,13 @@ describe('findDuplicates', () => {
       passage('whole', 'xx wordy part yy'),
     ];
     // The others stand between the two in both orders.
-    expect((await findDuplicates(far(8))).map(({ id }) => id)).to.deep.equal(['part']);
-    expect(await findDuplicates(far(9))).to.deep.equal([]);
-    expect((await findDuplicates(far(9), { duplicateWindow: 10 })).map(({ id }) => id)).to.deep.equal(['part']);
+    expect((await duplicates(far(8))).map(({ id }) => id)).to.deep.equal(['part']);
+    expect(await duplicates(far(9))).to.deep.equal([]);
+    expect((await duplicates(far(9), { duplicateWindow: 10 })).map(({ id }) => id)).to.deep.equal(['part']);
   });
 
   it('compares texts without their titles', async () => {
-    const dropped = await findDuplicates([
+    const dropped = await duplicates([
       passage('a', 'one and the same', 'First'),
       passage('b', 'one and the same', 'Second'),
     ]);
@@ -131,10 +147,95 @@ describe('findDuplicates', () => {
   });
 
   it('stops when aborted', async () => {
-    const error = await rejection(
-      findDuplicates([passage('a', 'x')], { signal: AbortSignal.abort(new Error('enough')) }),
-    );
+    const error = await rejection(duplicates([passage('a', 'x')], { signal: AbortSignal.abort(new Error('enough')) }));
     expect(error.message).to.equal('enough');
+  });
+
+  it('gives the same sorted on disk, where memory holds a few passages only', async () => {
+    const random = Random.for(5, 'words');
+    const words = ['wing', 'Flügel', '漢字', '𝒳', 'ﬁn', 'a1', 'lift', '\uffee', 'drag-force'];
+    const many = Array.from({ length: 3000 }, (_, i) =>
+      passage(
+        `p${i}`,
+        Array.from({ length: 1 + random.integer(6) }, () => words[random.integer(words.length)]).join(' '),
+      ),
+    );
+    const inMemory = await duplicates(many);
+    const directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    const onDisk = await duplicates(many, { sortMemory: 5000, temporaryDirectory: directory });
+    expect(onDisk).to.deep.equal(inMemory);
+    expect(await readdir(directory)).to.deep.equal([]);
+    // As the definition says, over the whole list.
+    expect(inMemory).to.deep.equal(byDefinition(many));
+    for (const reason of ['contained', 'too short']) {
+      expect(inMemory.filter((dropped) => dropped.reason === reason).length).to.be.greaterThan(200);
+    }
+    expect(inMemory.length).to.be.lessThan(2900);
+  });
+
+  it('removes what it sorted on disk when aborted, or when the disk refuses', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    const many = Array.from({ length: 500 }, (_, i) => passage(`p${i}`, `some words of passage ${i}`));
+    const controller = new AbortController();
+    const onProgress = () => controller.abort(new Error('enough'));
+    const options = { sortMemory: 1000, temporaryDirectory: directory, signal: controller.signal, onProgress };
+    const slow = await loadCorpus(
+      Array.from({ length: 40 }, () => many).flatMap((part, i) => part.map((p) => ({ ...p, id: `${p.id}-${i}` }))),
+    );
+    expect((await rejection(findDuplicates(slow, { ...options, sortMemory: 300_000 }))).message).to.equal('enough');
+    expect(await readdir(directory)).to.deep.equal([]);
+    const file = join(directory, 'file');
+    await writeFile(file, '');
+    expect((await rejection(duplicates(many, { sortMemory: 1000, temporaryDirectory: file }))).message).to.equal(
+      `Cannot write ${file}: there is a file where a directory should be; give another path, or move the file away.`,
+    );
+  });
+});
+
+/** Section 1 of the method, word by word, with Python's order of strings. */
+function byDefinition(passages: Passage[]) {
+  const texts = passages.map(({ text }) => comparisonText(text));
+  const container = new Map<number, number>();
+  for (const fold of [(text: string) => text, (text: string) => Array.from(text).reverse().join('')]) {
+    const keys = texts.map((text) => Buffer.from(fold(text)));
+    const order = keys.map((_, i) => i).sort((a, b) => Buffer.compare(keys[a]!, keys[b]!) || a - b);
+    for (const [place, row] of order.entries()) {
+      const found = order.slice(place + 1, place + 10).find((other) => texts[other]!.includes(texts[row]!));
+      if (found !== undefined && !container.has(row)) container.set(row, found);
+    }
+  }
+  return passages.flatMap(({ id }, row) => {
+    if (Array.from(texts[row]!).length < 10) return [{ id, reason: 'too short' }];
+    return container.has(row) ? [{ id, reason: 'contained', of: passages[container.get(row)!]!.id }] : [];
+  });
+}
+
+describe('KeySorter', () => {
+  it('merges runs stably, texts longer than its buffers too', async () => {
+    const random = Random.for(8, 'texts');
+    const texts = Array.from({ length: 2000 }, (_, i) =>
+      i === 900 ? 'é'.repeat(700_000) : `k${random.integer(300)}😀`,
+    );
+    await using sorter = new KeySorter({ sortMemory: 20_000 });
+    for (const [row, text] of texts.entries()) await sorter.add(row, text);
+    expect(sorter.runs).to.be.greaterThan(5);
+    const sorted = [];
+    for await (const { row, text } of sorter.sorted()) {
+      expect(text).to.equal(texts[row]);
+      sorted.push(row);
+    }
+    const expected = texts
+      .map((_, i) => i)
+      .sort((a, b) => Buffer.compare(Buffer.from(texts[a]!), Buffer.from(texts[b]!)) || a - b);
+    expect(sorted).to.deep.equal(expected);
+  });
+});
+
+describe('reversed', () => {
+  it('turns characters around, whatever bytes they take', () => {
+    for (const text of ['', 'abc', 'aéÿ', 'aé漢', 'a😀b漢😀']) {
+      expect(reversed(text)).to.equal(Array.from(text).reverse().join(''));
+    }
   });
 });
 
@@ -202,6 +303,24 @@ describe('sampleIds', () => {
     expect(new Set(sample).size).to.equal(10);
     expect(await sampleIds([...ids].reverse(), 10, 1)).to.deep.equal(sample);
     expect(await sampleIds(ids, 10, 2)).to.not.deep.equal(sample);
+  });
+
+  it('takes each id equally often, and another sample for each seed', async () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => `doc-${i}`);
+    const counts = new Map<number, number>();
+    const samples: string[][] = [];
+    for (const seed of [1, 2, 3]) {
+      const sample = await sampleIds(many, 5000, seed);
+      samples.push(sample);
+      for (const id of sample) {
+        const decile = Math.floor(Number(id.slice(4)) / 2000);
+        counts.set(decile, (counts.get(decile) ?? 0) + 1);
+      }
+    }
+    // Of each tenth 1,500 are expected, with a standard deviation of 34; of two samples a quarter is in both.
+    for (const count of counts.values()) expect(count).to.be.within(1370, 1630);
+    const both = samples[0]!.filter((id) => new Set(samples[1]).has(id)).length;
+    expect(both).to.be.within(1100, 1400);
   });
 
   it('is everything where there are no more than asked for', async () => {

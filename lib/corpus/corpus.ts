@@ -1,8 +1,6 @@
 import { describe, NotFoundError } from '../errors.js';
-import { Random } from '../random.js';
 import type { Passage } from '../types.js';
 import type { CorpusReport } from './cleaning.js';
-import { codePointKey, stableOrder } from './code-point-order.js';
 
 export { type CorpusOptions, type CorpusSource, checkCorpusSource, loadCorpus } from './load.js';
 
@@ -37,19 +35,4 @@ export function requirePassages(corpus: Corpus, ids: Iterable<string>, what: str
   throw new NotFoundError(
     `${what} names passages that are not in the corpus: ${shown}${more}; check that the ids are those of this corpus.`,
   );
-}
-
-/**
- * A seeded sample of at most `count` ids, in the order of their code points; the same ids give the same sample,
- * whatever order they come in.
- */
-export async function sampleIds(ids: Iterable<string>, count: number, seed: number): Promise<string[]> {
-  const given = [...new Set(ids)];
-  const keys = given.map(codePointKey);
-  const order = await stableOrder(keys);
-  const rows = order.length > count ? Random.for(seed, 'sample').shuffle(order.slice()).slice(0, count) : order;
-  const kept = new Set(rows);
-  return Array.from(order, (row) => row)
-    .filter((row) => kept.has(row))
-    .map((row) => given[row]!);
 }

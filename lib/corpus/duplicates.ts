@@ -1,7 +1,9 @@
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
-import type { LongWork, Passage } from '../types.js';
-import { codePointKey, stableOrder } from './code-point-order.js';
+import type { LongWork } from '../types.js';
+import { comparisonText, isShorter, reversed } from './comparison-text.js';
+import type { Corpus } from './corpus.js';
+import { type KeyedRow, KeySorter, type SortOptions } from './key-sorter.js';
 
 /** A passage that is not used, and why. */
 export interface DroppedPassage {
@@ -11,61 +13,102 @@ export interface DroppedPassage {
   of?: string;
 }
 
-export interface DuplicateOptions extends LongWork {
+export interface DuplicateOptions extends LongWork, Omit<SortOptions, 'signal'> {
   /** Passages whose comparison text has fewer characters (code points) are dropped. Default 10. */
   minCharacters?: number;
   /** How many of the next passages in sorted order may contain a passage. Default 9. */
   duplicateWindow?: number;
 }
 
-/**
- * What two passages are compared by: NFKC; NFD with combining marks (general category M) dropped; lower case; decimal
- * digits dropped; everything that is neither a word character (letters, marks, numbers, underscore) nor white space
- * dropped; runs of white space squeezed to one space.
- */
-export function comparisonText(text: string): string {
-  return text
-    .normalize('NFKC')
-    .normalize('NFD')
-    .replace(/\p{M}/gu, '')
-    .toLowerCase()
-    .replace(/\p{Nd}|[^\p{L}\p{M}\p{N}_\p{White_Space}]/gu, '')
-    .replace(/\p{White_Space}+/gu, ' ');
+const KEPT = -1;
+const TOO_SHORT = -2;
+
+/** Passages of a corpus that are not used, in its order. Takes 4 bytes for each passage of the corpus. */
+export class Duplicates implements Iterable<DroppedPassage> {
+  readonly #corpus: Corpus;
+  /** Of each row KEPT, TOO_SHORT, or the row of the passage that contains it. */
+  readonly #reasons: Int32Array;
+
+  constructor(corpus: Corpus) {
+    this.#corpus = corpus;
+    this.#reasons = new Int32Array(corpus.size).fill(KEPT);
+  }
+
+  /** Notes that a passage is contained in another; the first note about it stands. */
+  contained(row: number, container: number): void {
+    if (this.#reasons[row] === KEPT) this.#reasons[row] = container;
+  }
+
+  tooShort(row: number): void {
+    this.#reasons[row] = TOO_SHORT;
+  }
+
+  /** Whether a row's passage is dropped. */
+  has(row: number): boolean {
+    return this.#reasons[row] !== KEPT;
+  }
+
+  isContained(row: number): boolean {
+    return this.#reasons[row]! >= 0;
+  }
+
+  /** How many were dropped for each reason. */
+  counts(): { tooShort: number; contained: number } {
+    let [tooShort, contained] = [0, 0];
+    for (const reason of this.#reasons) {
+      if (reason === TOO_SHORT) tooShort += 1;
+      else if (reason !== KEPT) contained += 1;
+    }
+    return { tooShort, contained };
+  }
+
+  *[Symbol.iterator](): Iterator<DroppedPassage> {
+    for (const [row, reason] of this.#reasons.entries()) {
+      if (reason === KEPT) continue;
+      const id = this.#corpus.id(row);
+      yield reason === TOO_SHORT
+        ? { id, reason: 'too short' }
+        : { id, reason: 'contained', of: this.#corpus.id(reason) };
+    }
+  }
 }
 
 /**
  * Finds passages that are too short, or whose comparison text (of the text without its title) is contained in that of
  * one of the next 9 passages, in the order of the comparison texts or in that of the reversed ones. Sorting is by
- * Unicode code point and stable, so of equal texts the last in the corpus stays. Both passes see the full list.
- * @returns the dropped passages in the corpus' order, each once; the first pass's find stands where both have one
+ * Unicode code point and stable, so of equal texts the last in the corpus stays. Both passes see the full list. Of a
+ * passage that both find, the container that the first found is noted.
+ *
+ * The texts are sorted on disk where they do not fit into memory, with the same result.
+ * @throws InvalidArgumentError for an option out of range; WriteError if the disk is full
  */
-export async function findDuplicates(
-  passages: Iterable<Passage> | AsyncIterable<Passage>,
-  options: DuplicateOptions = {},
-): Promise<DroppedPassage[]> {
-  const { signal, onProgress } = options;
+export async function findDuplicates(corpus: Corpus, options: DuplicateOptions = {}): Promise<Duplicates> {
+  const { signal, onProgress, sortMemory, temporaryDirectory } = options;
   const { minCharacters, duplicateWindow } = settleDuplicateOptions(options);
   signal?.throwIfAborted();
+  const sorting = { sortMemory, temporaryDirectory, signal };
+  await using forwards = new KeySorter(sorting);
+  await using backwards = new KeySorter(sorting);
+  const found = new Duplicates(corpus);
   const breathe = breather(signal);
-  const ids: string[] = [];
-  const texts: string[] = [];
-  for await (const passage of passages) {
-    ids.push(passage.id);
-    texts.push(comparisonText(passage.text));
-    await breathe();
+  // Each passage counts three times: when it is folded, and in each order.
+  const total = 3 * corpus.size;
+  const report = (done: number) => onProgress?.({ stage: 'duplicates', done, total, unit: 'comparisons' });
+  for (let row = 0; row < corpus.size; row++) {
+    const text = comparisonText(corpus.at(row).text);
+    if (isShorter(text, minCharacters)) found.tooShort(row);
+    await forwards.add(row, text);
+    await backwards.add(row, reversed(text));
+    const pause = breathe();
+    if (!pause) continue;
+    report(row);
+    await pause;
   }
-  const report = (done: number) => onProgress?.({ stage: 'duplicates', done, total: 2, unit: 'passes' });
-  const containers = new Map<number, number>();
-  report(0);
-  await pass(texts, { keyOf: codePointKey, window: duplicateWindow, containers, signal });
-  report(1);
-  await pass(texts, { keyOf: (text) => codePointKey(reversed(text)), window: duplicateWindow, containers, signal });
-  report(2);
-  return ids.flatMap((id, row): DroppedPassage[] => {
-    if (isShorter(texts[row]!, minCharacters)) return [{ id, reason: 'too short' }];
-    const container = containers.get(row);
-    return container === undefined ? [] : [{ id, reason: 'contained', of: ids[container]! }];
-  });
+  const passing = { found, window: duplicateWindow };
+  await pass(forwards.sorted(), { ...passing, report: (done) => report(corpus.size + done) });
+  await pass(backwards.sorted(), { ...passing, report: (done) => report(2 * corpus.size + done) });
+  report(total);
+  return found;
 }
 
 /** Fills in defaults. @throws InvalidArgumentError for an option out of range */
@@ -78,38 +121,28 @@ export function settleDuplicateOptions({ minCharacters = 10, duplicateWindow = 9
 }
 
 interface Pass {
-  keyOf: (text: string) => string;
+  found: Duplicates;
   window: number;
-  /** Row of a contained passage → row of the passage that contains it. */
-  containers: Map<number, number>;
-  signal?: AbortSignal;
+  report: (done: number) => void;
 }
 
-async function pass(texts: readonly string[], { keyOf, window, containers, signal }: Pass): Promise<void> {
-  const breathe = breather(signal);
-  const keys: string[] = [];
-  for (const text of texts) {
-    keys.push(keyOf(text));
-    await breathe();
+const REPORTED = 1 << 14;
+
+async function pass(sorted: AsyncIterable<KeyedRow>, { found, window, report }: Pass): Promise<void> {
+  const ahead: KeyedRow[] = [];
+  let done = 0;
+  for await (const keyed of sorted) {
+    ahead.push(keyed);
+    if (ahead.length > window) compare(ahead, found);
+    if (++done % REPORTED === 0) report(done);
   }
-  const order = await stableOrder(keys, signal);
-  for (let i = 0; i < order.length; i++) {
-    await breathe();
-    if (containers.has(order[i]!)) continue;
-    for (let j = i + 1; j <= i + window && j < order.length; j++) {
-      if (!texts[order[j]!]!.includes(texts[order[i]!]!)) continue;
-      containers.set(order[i]!, order[j]!);
-      break;
-    }
-  }
+  while (ahead.length > 0) compare(ahead, found);
 }
 
-function reversed(text: string): string {
-  return Array.from(text).reverse().join('');
-}
-
-function isShorter(text: string, characters: number): boolean {
-  if (text.length < characters) return true;
-  // A character takes at most two code units.
-  return text.length < 2 * characters && Array.from(text).length < characters;
+/** Takes the first off and looks for it in the others. */
+function compare(ahead: KeyedRow[], found: Duplicates): void {
+  const { row, text } = ahead.shift()!;
+  if (found.isContained(row)) return;
+  const container = ahead.find((other) => other.text.includes(text));
+  if (container) found.contained(row, container.row);
 }

@@ -1,4 +1,4 @@
-import { sampleIds } from '../corpus/corpus.js';
+import { sampleIds } from '../corpus/sample.js';
 import type { TestCollection } from '../formats/beir.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import { checkWhole } from '../search.js';

@@ -1,8 +1,9 @@
 import { embedCorpus } from '../candidates/embeddings.js';
 import { writeNpy } from '../candidates/npy.js';
 import type { DroppedQuery } from '../candidates/selection.js';
-import { requirePassages, sampleIds } from '../corpus/corpus.js';
+import { requirePassages } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
+import { sampleIds } from '../corpus/sample.js';
 import { writeLines } from '../formats/atomic.js';
 import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
@@ -29,14 +30,14 @@ export async function corpusStage(bench: Workbench): Promise<Stage> {
     work: async () => {
       const dropped = await findDuplicates(corpus, { minCharacters, duplicateWindow, ...work });
       await writeJsonl(directory.file('duplicates'), dropped, { signal });
-      const unusable = new Set([...excluded, ...dropped.map(({ id }) => id)]);
-      const tooShort = dropped.filter(({ reason }) => reason === 'too short').length;
+      const { tooShort, contained } = dropped.counts();
+      const excludedOnly = excluded.filter((id) => !dropped.has(corpus.row(id)!));
       const counts = {
         passages: corpus.size,
         tooShort,
-        duplicates: dropped.length - tooShort,
+        duplicates: contained,
         excluded: excluded.length,
-        usable: corpus.size - unusable.size,
+        usable: corpus.size - tooShort - contained - excludedOnly.length,
       };
       await writeLines(directory.file('corpus'), [JSON.stringify({ sha256, ...counts, excluded }, null, 2)]);
       return counts;
@@ -123,7 +124,7 @@ async function keepQueries(
   const { maxPassages, seed } = bench.options;
   const unusable = await bench.unusable();
   const sources = queries.map(({ source }) => source).filter((source) => !unusable.has(source));
-  const sample = new Set(await sampleIds(sources, maxPassages, seed));
+  const sample = new Set(await sampleIds(sources, maxPassages, seed, bench.options.signal));
   const dropped: DroppedQuery[] = [];
   const kept = queries.filter(({ id, type, source }) => {
     if (sample.has(source)) return true;

@@ -108,13 +108,46 @@ export interface Losses {
   loss: number;
 }
 
-export interface StepResult extends Losses {
+export interface StepResult extends Omit<Losses, 'contrastive'> {
+  /** Missing where `contrastiveWeight` is 0: a step does not compute what it has no use for. */
+  contrastive?: number;
   /** Length of the whole gradient before clipping. */
   gradNorm: number;
   /** Tokens of the batch, each text once. */
   tokens: number;
   /** Tokens whose forward pass ran twice, for want of `keepBytes`. */
   recomputedTokens: number;
+  /** The token budget at the end of the step: less than was asked for where memory ran out. */
+  tokenBudget: number;
+  /** The most bytes of activations that were kept for the backward pass. */
+  keptBytes: number;
+  /**
+   * The most bytes the step's matrices took beside weights, gradient and moments, with what the pool of blocks held
+   * ready; 0 on a GPU whose libtorch (before 2.10) cannot tell.
+   */
+  peakBytes: number;
+  /** How often memory ran out. Each time, what was kept is let go, the budget halved and the micro-batch repeated. */
+  shortages: number;
+}
+
+/** What a step's memory is made of, for planning `tokenBudget` and `keepBytes`. All in bytes. */
+export interface TrainerMemory {
+  /** Activations of one token, if they are kept for the backward pass. */
+  traceBytesPerToken: number;
+  /** What each token of the micro-batch under way takes beside them, at most. */
+  workBytesPerToken: number;
+  /** The embedding of a text, query or passage. */
+  bytesPerText: number;
+  /** What the loss takes for a query with a list of 20 passages. */
+  bytesPerQuery: number;
+  /** The loss's blocks, whatever the batch. */
+  lossBytes: number;
+  /** The gradient and the optimiser's moments together; the first step makes them. */
+  stateBytes: number;
+  /** How much of `stateBytes` is there already. */
+  stateBytesMade: number;
+  /** Free on the GPU; missing on the CPU, and where libtorch (before 2.10) cannot tell. */
+  freeDeviceBytes?: number;
 }
 
 export interface OptimizerOptions {
@@ -185,6 +218,8 @@ export interface NativeTrainer {
   evaluate(args: BatchArgs): NativeJob<Losses>;
   /** Tokens of the step under way that are done, of `total`; both passes counted. */
   progress(): { done: number; total: number };
+  /** @throws NativeError with code BUSY while a step runs */
+  memory(): TrainerMemory;
   /** The last step's gradient of a parameter, after clipping. */
   gradient(name: string): Float32Array;
   /** Steps taken. */

@@ -46,7 +46,7 @@ type Step = Awaited<ReturnType<typeof stepOnce>>;
 
 function expectSameStep(actual: Step, expected: Step): void {
   for (const quantity of ['listwise', 'contrastive', 'loss', 'gradNorm'] as const) {
-    expectClose([actual.result[quantity]], [expected.result[quantity]], { rtol: 1e-5 }, quantity);
+    expectClose([actual.result[quantity]!], [expected.result[quantity]!], { rtol: 1e-5 }, quantity);
   }
   for (const [name, gradient] of expected.gradients) {
     // The gradient of the keys' biases is 0 in theory: what is there are rounding errors of the whole.
@@ -124,6 +124,17 @@ describe('a training step', () => {
       if (keepBytes === 0) expect(cut.result.recomputedTokens).to.equal(whole.result.tokens);
     });
   }
+
+  it('without a weight for InfoNCE computes the slots alone, to the same gradient', async () => {
+    const batch = await repeatedBatch();
+    const sparse = await stepOnce({ ...batch, loss: { ...loss, contrastiveWeight: 0 } });
+    // Too small a weight to show, but one that has every score computed.
+    const dense = await stepOnce({ ...batch, loss: { ...loss, contrastiveWeight: 1e-30 } });
+    expect(sparse.result).to.not.have.property('contrastive');
+    expect(dense.result.contrastive).to.be.above(0.1);
+    expect(sparse.result.gradNorm).to.be.above(0.1);
+    expectSameStep({ ...sparse, result: { ...sparse.result, contrastive: dense.result.contrastive! } }, dense);
+  });
 
   it('has the gradient that finite differences show', async () => {
     const batch = await repeatedBatch();

@@ -10,6 +10,7 @@
 
 #include "../core/error.h"
 #include "../core/job_control.h"
+#include "../core/memory.h"
 
 namespace listwise::binding {
 
@@ -35,15 +36,12 @@ inline Napi::Value errorToJs(Napi::Env env, const std::exception_ptr& exception)
     message = error.what();
     // libtorch appends a backtrace.
     message = message.substr(0, message.find("\nException raised from"));
-  } catch (const std::bad_alloc&) {
-    code = "OUT_OF_MEMORY";
-    message = "Out of memory; use a smaller tokenBudget.";
   } catch (const std::exception& error) {
     message = error.what();
-    // libtorch's allocators throw its general error; only the text tells.
-    const bool memory = message.find("out of memory") != std::string::npos ||
-                        message.find("not enough memory") != std::string::npos;
-    if (memory) code = "OUT_OF_MEMORY";
+    if (core::isOutOfMemory(exception)) {
+      code = "OUT_OF_MEMORY";
+      message = "Out of memory; use a smaller tokenBudget or batch. (" + message + ")";
+    }
   } catch (...) {
   }
   auto error = Napi::Error::New(env, message).Value();

@@ -16,7 +16,7 @@ Napi::Function Trainer::define(Napi::Env env) {
   return DefineClass(
       env, "NativeTrainer",
       {InstanceMethod<&Trainer::step>("step"), InstanceMethod<&Trainer::evaluate>("evaluate"),
-       InstanceMethod<&Trainer::progress>("progress"),
+       InstanceMethod<&Trainer::progress>("progress"), InstanceMethod<&Trainer::memory>("memory"),
        InstanceMethod<&Trainer::gradient>("gradient"),
        InstanceMethod<&Trainer::saveState>("saveState"),
        InstanceMethod<&Trainer::loadState>("loadState"),
@@ -82,7 +82,7 @@ static core::TrainingBatch readBatch(Args& args, Holds& holds) {
 static Napi::Object lossesToJs(Napi::Env env, const core::Losses& losses) {
   auto out = Napi::Object::New(env);
   out.Set("listwise", losses.listwise);
-  out.Set("contrastive", losses.contrastive);
+  if (losses.contrastive) out.Set("contrastive", *losses.contrastive);
   out.Set("loss", losses.loss);
   return out;
 }
@@ -104,7 +104,14 @@ Napi::Value Trainer::step(const Napi::CallbackInfo& info) {
           auto out = lossesToJs(env, result);
           out.Set("gradNorm", result.gradNorm);
           out.Set("tokens", static_cast<double>(result.tokens));
-          out.Set("recomputedTokens", static_cast<double>(result.recomputedTokens));
+          const auto set = [&](const char* name, int64_t value) {
+            out.Set(name, static_cast<double>(value));
+          };
+          set("recomputedTokens", result.recomputedTokens);
+          set("tokenBudget", result.tokenBudget);
+          set("keptBytes", result.keptBytes);
+          set("peakBytes", result.peakBytes);
+          set("shortages", result.shortages);
           return out;
         });
   });
@@ -130,6 +137,27 @@ Napi::Value Trainer::progress(const Napi::CallbackInfo& info) {
     auto out = Napi::Object::New(info.Env());
     out.Set("done", static_cast<double>(counter.done()));
     out.Set("total", static_cast<double>(counter.total()));
+    return out;
+  });
+}
+
+Napi::Value Trainer::memory(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto self = core();
+    const Lease held = Encoder::Unwrap(encoder_.Value())->lease();
+    const auto facts = self->trainer.memory();
+    auto out = Napi::Object::New(info.Env());
+    const auto set = [&](const char* name, int64_t value) {
+      out.Set(name, static_cast<double>(value));
+    };
+    set("traceBytesPerToken", facts.traceBytesPerToken);
+    set("workBytesPerToken", facts.workBytesPerToken);
+    set("bytesPerText", facts.bytesPerText);
+    set("bytesPerQuery", facts.bytesPerQuery);
+    set("lossBytes", facts.lossBytes);
+    set("stateBytes", facts.stateBytes);
+    set("stateBytesMade", facts.stateBytesMade);
+    if (facts.freeDeviceBytes) set("freeDeviceBytes", *facts.freeDeviceBytes);
     return out;
   });
 }

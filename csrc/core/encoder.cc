@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "encoder_impl.h"
+#include "memory.h"
 #include "nn/memory_pool.h"
 
 namespace listwise::core {
@@ -82,7 +83,7 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToke
   return std::unique_ptr<Encoder>(new Encoder(std::move(impl)));
 }
 
-at::Tensor Encoder::Impl::embed(const PackedTexts& texts, const MicroBatch& batch,
+at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batch,
                                 const EncodeOptions& options, EmbeddingTrace* trace) const {
   auto packed = nn::pack(texts, batch, device());
   const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
@@ -116,23 +117,31 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
   checkPackedTexts(texts, "texts", architecture.vocabularySize, architecture.maxPositions);
   if (options.tokenBudget < 1)
     throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
-  std::vector<int64_t> lengths;
-  for (int64_t i = 0; i < texts.count(); ++i) lengths.push_back(texts.length(i));
+  const JoinedTexts joined{texts};
+  MicroBatches batches(joined, options.tokenBudget);
   const auto width = static_cast<size_t>(dimension());
-  std::vector<float> out(lengths.size() * width);
-  for (const auto& batch : planMicroBatches(lengths, options.tokenBudget)) {
+  std::vector<float> out(static_cast<size_t>(texts.count()) * width);
+  for (size_t i = 0; i < batches.size();) {
     cancel.throwIfCancelled();
-    const auto rows = impl_->embed(texts, batch, options, nullptr).cpu().contiguous();
+    at::Tensor rows;
+    try {
+      rows = impl_->embed(joined, batches[i], options, nullptr).cpu().contiguous();
+    } catch (...) {
+      if (!isOutOfMemory(std::current_exception()) || !batches.halve(i)) throw;
+      nn::MemoryPool::trim();
+      continue;
+    }
     if (!std::isfinite(rows.sum().item<float>())) {
       throw Error("NOT_FINITE",
                   "Expected finite embeddings but the model gives NaN or infinity; its weights are "
                   "broken (" +
                       impl_->spec.files.front() + ").");
     }
-    for (size_t i = 0; i < batch.size(); ++i) {
-      std::memcpy(out.data() + static_cast<size_t>(batch[i]) * width,
-                  rows.const_data_ptr<float>() + i * width, width * sizeof(float));
+    for (size_t row = 0; row < batches[i].size(); ++row) {
+      std::memcpy(out.data() + static_cast<size_t>(batches[i][row]) * width,
+                  rows.const_data_ptr<float>() + row * width, width * sizeof(float));
     }
+    ++i;
   }
   return out;
 }

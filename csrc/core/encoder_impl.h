@@ -26,7 +26,7 @@ struct Encoder::Impl {
         transformer(spec.architecture, parameters, *ops) {}
 
   // fp32 [n, H] for the texts of a micro-batch, in its order; fills `trace` if given.
-  at::Tensor embed(const PackedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,
+  at::Tensor embed(const JoinedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,
                    EmbeddingTrace* trace) const;
   // Adds to `gradient`; `dEmbeddings` is the gradient of what embed returned, of unit length.
   void embedBackward(const at::Tensor& dEmbeddings, Pooling pooling, EmbeddingTrace& trace,

@@ -1,227 +1,257 @@
 #include "loss_gradients.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/List.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/logaddexp.h>
-#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
+#include <vector>
+
+#include "list_entries.h"
 
 namespace listwise::core {
 namespace {
 
-// Numbers in one block of scores: 32 MB in double precision.
-constexpr int64_t blockNumbers = int64_t{1} << 22;
+// Numbers in one block of scores: 8 MB in double precision, so that what is done to them one after
+// the other finds them in the cache.
+constexpr int64_t blockNumbers = int64_t{1} << 20;
+constexpr int64_t mostBlockRows = 1024;
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-c10::List<std::optional<at::Tensor>> indices(std::initializer_list<at::Tensor> tensors) {
-  c10::List<std::optional<at::Tensor>> list;
-  for (const auto& tensor : tensors) list.push_back(tensor);
-  return list;
-}
-
-// Places (query, passage) in the order of passages, so that a block of passages is a range of them.
-struct Entries {
-  std::vector<int64_t> query, row, slot;
-  at::Tensor queryIndex, rowIndex, slotIndex;  // the same on the device
-
-  void add(int64_t q, int64_t r, int64_t s) {
-    query.push_back(q);
-    row.push_back(r);
-    slot.push_back(s);
-  }
-
-  void sort(const at::Device& device) {
-    std::vector<size_t> order(row.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return row[a] < row[b]; });
-    const auto apply = [&](std::vector<int64_t>& values, at::Tensor& index) {
-      auto sorted = at::empty({static_cast<int64_t>(order.size())}, at::kLong);
-      for (size_t i = 0; i < order.size(); ++i) sorted.data_ptr<int64_t>()[i] = values[order[i]];
-      std::copy_n(sorted.data_ptr<int64_t>(), order.size(), values.begin());
-      index = sorted.to(device);
-    };
-    apply(query, queryIndex);
-    apply(slot, slotIndex);
-    apply(row, rowIndex);  // last: the order was computed from it
-  }
-
-  // Those whose passage is in [begin, end): their slots, and their places in a block of scores of
-  // these passages.
-  struct Block {
-    int64_t count = 0;
-    at::Tensor slots;
-    c10::List<std::optional<at::Tensor>> places;
-  };
-  Block block(int64_t begin, int64_t end) const {
-    const auto find = [&](int64_t r) {
-      return std::lower_bound(row.begin(), row.end(), r) - row.begin();
-    };
-    const int64_t first = find(begin), count = find(end) - first;
-    return {
-        count, slotIndex.narrow(0, first, count),
-        indices({queryIndex.narrow(0, first, count), rowIndex.narrow(0, first, count).sub(begin)})};
-  }
-};
 
 // One batch's losses; the passes share what is below.
 class Batch {
  public:
-  Batch(const at::Tensor& queries, const at::Tensor& passages, const Lists& lists,
-        const LossOptions& options)
-      : q_(queries.to(at::kDouble)),
-        passages_(passages),
-        lists_(lists),
-        options_(options),
-        n_(queries.size(0)),
-        u_(passages.size(0)) {
-    findEntries();
-  }
+  explicit Batch(const LossTask& task);
 
   Losses forward(const CancelToken& cancel);
-  void backward(const CancelToken& cancel, LossTensors& out);
+  void backward(const CancelToken& cancel);
 
  private:
+  struct Range {
+    int64_t begin, end;
+    int64_t rows() const { return end - begin; }
+  };
   void findEntries();
-  int64_t blockRows() const {
-    return std::max<int64_t>(1, std::min(u_, blockNumbers / std::max<int64_t>(1, n_)));
-  }
-  at::Tensor passageBlock(int64_t begin, int64_t end) const {
-    return passages_.narrow(0, begin, end - begin).to(at::kDouble);
-  }
-  at::Tensor maskedLogits(const at::Tensor& scores, int64_t begin, int64_t end) const;
-  Losses finish(const at::Tensor& logSums);
-  at::Tensor scoreGradient(const at::Tensor& scores, int64_t begin, int64_t end) const;
+  // Calls step(range, embeddings of the range) for each block of passages.
+  template <class Step>
+  void eachBlock(const CancelToken& cancel, Step step);
+  // Calls step(queries' embeddings, passages' embeddings, entries) for some slots of a block at a
+  // time.
+  template <class Step>
+  void eachSlots(Range range, const at::Tensor& p, Step step) const;
+  at::Tensor scoresOf(const at::Tensor& p);
+  void toMaskedLogits(at::Tensor& scores, Range range) const;
+  void addToSums(at::Tensor& scores, Range range);
+  Losses finish();
+  void toScoreGradient(at::Tensor& scores, Range range) const;
 
-  const at::Tensor q_;  // [N, d] double
-  const at::Tensor& passages_;
-  const Lists& lists_;
+  const LossTask& task_;
   const LossOptions& options_;
-  const int64_t n_, u_;
-  Entries slots_;               // every list slot
-  Entries masked_;              // X_i
+  const int64_t n_, u_, length_;
+  const at::Tensor q_;  // [N, d] double
+  const int64_t blockRows_;
+  ListEntries slots_;           // every list slot
+  ListEntries masked_;          // X_i
   at::Tensor logMultiplicity_;  // [U] log r_u
   at::Tensor slotScores_;       // [N x L]
-  at::Tensor
-      slotGradient_;  // [N x L] of both losses, without the dense part of the contrastive one
-  at::Tensor logDenominator_;  // [N] L_i
+  at::Tensor logSums_;          // [N] of the negatives
+  at::Tensor logDenominator_;   // [N] L_i
+  // [N x L] of both losses, without the dense part of the contrastive one.
+  at::Tensor slotGradient_;
+  at::Tensor gradQueries_;  // [N, d] double
+  // Blocks used again and again.
+  at::Tensor scoreBlock_, passageBlock_, gradientBlock_;
 };
 
+Batch::Batch(const LossTask& task)
+    : task_(task),
+      options_(task.options),
+      n_(task.queries.size(0)),
+      u_(task.passages.size(0)),
+      length_(task.lists.length),
+      q_(task.queries.to(at::kDouble)),
+      blockRows_(std::clamp<int64_t>(blockNumbers / std::max<int64_t>(1, n_), 1,
+                                     std::min(u_, mostBlockRows))) {
+  const int64_t d = q_.size(1);
+  findEntries();
+  slotScores_ = at::zeros({n_ * length_}, q_.options());
+  logSums_ = at::full({n_}, -infinity, q_.options());
+  if (task.contrastive) scoreBlock_ = at::empty({n_ * blockRows_}, q_.options());
+  passageBlock_ = at::empty({blockRows_, d}, q_.options());
+  if (task.gradPassages.defined()) {
+    gradientBlock_ = at::empty({blockRows_, d}, q_.options());
+    gradQueries_ = at::zeros_like(q_);
+  }
+}
+
 void Batch::findEntries() {
-  const int64_t length = lists_.length;
+  const auto& lists = task_.lists;
   std::vector<double> multiplicity(static_cast<size_t>(u_), 0);
   for (int64_t i = 0; i < n_; ++i) {
-    const double bar = options_.maskThreshold * lists_.teacher[i * length];
-    for (int64_t j = 0; j < length; ++j) {
-      const int64_t slot = i * length + j, row = lists_.rows[slot];
+    const double bar = options_.maskThreshold * lists.teacher[i * length_];
+    for (int64_t j = 0; j < length_; ++j) {
+      const int64_t slot = i * length_ + j, row = lists.rows[slot];
       slots_.add(i, row, slot);
       multiplicity[row] += 1;
-      if (j == 0 || lists_.teacher[slot] > bar) masked_.add(i, row, slot);
+      if (j == 0 || lists.teacher[slot] > bar) masked_.add(i, row, slot);
     }
   }
-  const auto device = passages_.device();
+  const auto device = q_.device();
   slots_.sort(device);
   masked_.sort(device);
   logMultiplicity_ = at::from_blob(multiplicity.data(), {u_}, at::kDouble).log().to(device);
-  slotScores_ = at::zeros({n_ * length}, q_.options());
+}
+
+template <class Step>
+void Batch::eachBlock(const CancelToken& cancel, Step step) {
+  for (int64_t begin = 0; begin < u_; begin += blockRows_) {
+    cancel.throwIfCancelled();
+    const Range range{begin, std::min(u_, begin + blockRows_)};
+    auto p = passageBlock_.narrow(0, 0, range.rows());
+    p.copy_(task_.passages.narrow(0, begin, range.rows()));
+    step(range, p);
+  }
+}
+
+template <class Step>
+void Batch::eachSlots(Range range, const at::Tensor& p, Step step) const {
+  const auto all = slots_.block(range.begin, range.end);
+  for (int64_t first = 0; first < all.count; first += mostBlockRows) {
+    const int64_t count = std::min(mostBlockRows, all.count - first);
+    const auto part = [&](const at::Tensor& index) { return index.narrow(0, first, count); };
+    const ListEntries::Block some{count, part(all.queries), part(all.rows), part(all.slots)};
+    step(q_.index_select(0, some.queries), p.index_select(0, some.rows), some);
+  }
+}
+
+// [N, rows], in the one block there is for scores.
+at::Tensor Batch::scoresOf(const at::Tensor& p) {
+  auto scores = scoreBlock_.narrow(0, 0, n_ * p.size(0)).view({n_, p.size(0)});
+  at::mm_out(scores, q_, p.t());
+  return scores;
 }
 
 // s / tau + log r with -infinity where the mask is 0.
-at::Tensor Batch::maskedLogits(const at::Tensor& scores, int64_t begin, int64_t end) const {
-  auto logits =
-      scores / options_.contrastiveTemperature + logMultiplicity_.narrow(0, begin, end - begin);
-  const auto masked = masked_.block(begin, end);
-  if (masked.count > 0) logits.index_put_(masked.places, at::full({}, -infinity, q_.options()));
-  return logits;
+void Batch::toMaskedLogits(at::Tensor& scores, Range range) const {
+  scores.div_(options_.contrastiveTemperature)
+      .add_(logMultiplicity_.narrow(0, range.begin, range.rows()));
+  const auto masked = masked_.block(range.begin, range.end);
+  if (masked.count > 0) scores.index_put_(masked.places(), at::full({}, -infinity, q_.options()));
+}
+
+// Adds a block to the log of the negatives' sum, using the scores up.
+void Batch::addToSums(at::Tensor& scores, Range range) {
+  toMaskedLogits(scores, range);
+  // Where all are masked the largest is -infinity, which can't be subtracted.
+  const auto most = scores.amax(1).clamp_min_(-1e300);
+  scores.sub_(most.unsqueeze(1)).exp_();
+  logSums_ = at::logaddexp(logSums_, scores.sum(1).log_().add_(most));
 }
 
 Losses Batch::forward(const CancelToken& cancel) {
-  auto logSums = at::full({n_}, -infinity, q_.options());
-  for (int64_t begin = 0; begin < u_; begin += blockRows()) {
-    cancel.throwIfCancelled();
-    const int64_t end = std::min(u_, begin + blockRows());
-    const auto scores = at::mm(q_, passageBlock(begin, end).t());
-    const auto slots = slots_.block(begin, end);
-    if (slots.count > 0) slotScores_.index_put_(indices({slots.slots}), scores.index(slots.places));
-    logSums = at::logaddexp(logSums, at::logsumexp(maskedLogits(scores, begin, end), {1}));
-  }
-  return finish(logSums);
+  eachBlock(cancel, [&](Range range, const at::Tensor& p) {
+    if (!task_.contrastive) {
+      eachSlots(range, p, [&](const at::Tensor& q, const at::Tensor& rows, const auto& entries) {
+        slotScores_.index_copy_(0, entries.slots, (q * rows).sum(1));
+      });
+      return;
+    }
+    auto scores = scoresOf(p);
+    const auto slots = slots_.block(range.begin, range.end);
+    if (slots.count > 0) slotScores_.index_copy_(0, slots.slots, scores.index(slots.places()));
+    addToSums(scores, range);
+  });
+  return finish();
 }
 
 // The losses from the slots' scores and the log of the negatives' sum, and the gradient of the
 // slots.
-Losses Batch::finish(const at::Tensor& logSums) {
-  const int64_t length = lists_.length;
+Losses Batch::finish() {
   const double n = static_cast<double>(n_), tau = options_.contrastiveTemperature;
-  const auto scores = slotScores_.view({n_, length});
+  const auto scores = slotScores_.view({n_, length_});
   const auto teacher =
-      at::from_blob(const_cast<double*>(lists_.teacher.data()), {n_, length}, at::kDouble)
+      at::from_blob(const_cast<double*>(task_.lists.teacher.data()), {n_, length_}, at::kDouble)
           .to(q_.device());
   const auto logT = at::log_softmax(teacher / options_.teacherTemperature, 1);
   const auto logS = at::log_softmax(scores / options_.studentTemperature, 1);
   const auto t = logT.exp();
-  const auto positive = scores.select(1, 0) / tau;
-  logDenominator_ = at::logaddexp(logSums, positive);
   Losses out;
   // T log T is 0 where T is: the product with a finite difference is, too.
   out.listwise = (t * (logT.clamp_min(-1e300) - logS.clamp_min(-1e300))).sum().item<double>() / n;
-  out.contrastive = (logDenominator_ - positive).sum().item<double>() / n;
-  out.loss = options_.listwiseWeight * out.listwise + options_.contrastiveWeight * out.contrastive;
+  out.loss = options_.listwiseWeight * out.listwise;
   auto gradient =
       (logS.exp() - t).mul_(options_.listwiseWeight / (n * options_.studentTemperature));
-  gradient.select(1, 0).add_((positive - logDenominator_).exp().sub_(1),
-                             options_.contrastiveWeight / (n * tau));
-  slotGradient_ = gradient.view({n_ * length});
+  if (task_.contrastive) {
+    const auto positive = scores.select(1, 0) / tau;
+    logDenominator_ = at::logaddexp(logSums_, positive);
+    out.contrastive = (logDenominator_ - positive).sum().item<double>() / n;
+    out.loss += options_.contrastiveWeight * *out.contrastive;
+    gradient.select(1, 0).add_((positive - logDenominator_).exp().sub_(1),
+                               options_.contrastiveWeight / (n * tau));
+  }
+  slotGradient_ = gradient.view({n_ * length_});
   return out;
 }
 
-// [N, block] gradient with respect to the scores.
-at::Tensor Batch::scoreGradient(const at::Tensor& scores, int64_t begin, int64_t end) const {
+// The gradient with respect to a block of scores, in their place.
+void Batch::toScoreGradient(at::Tensor& scores, Range range) const {
   const double factor =
       options_.contrastiveWeight / (static_cast<double>(n_) * options_.contrastiveTemperature);
-  auto gradient =
-      maskedLogits(scores, begin, end).sub_(logDenominator_.unsqueeze(1)).exp_().mul_(factor);
-  const auto slots = slots_.block(begin, end);
+  toMaskedLogits(scores, range);
+  scores.sub_(logDenominator_.unsqueeze(1)).exp_().mul_(factor);
+  const auto slots = slots_.block(range.begin, range.end);
   if (slots.count > 0)
-    gradient.index_put_(slots.places, slotGradient_.index_select(0, slots.slots), true);
-  return gradient;
+    scores.index_put_(slots.places(), slotGradient_.index_select(0, slots.slots), true);
 }
 
-void Batch::backward(const CancelToken& cancel, LossTensors& out) {
-  auto gradQueries = at::zeros_like(q_);
-  out.gradPassages = at::empty_like(passages_);
-  for (int64_t begin = 0; begin < u_; begin += blockRows()) {
-    cancel.throwIfCancelled();
-    const int64_t end = std::min(u_, begin + blockRows());
-    const auto p = passageBlock(begin, end);
-    const auto gradient = scoreGradient(at::mm(q_, p.t()), begin, end);
-    gradQueries.addmm_(gradient, p);
-    out.gradPassages.narrow(0, begin, end - begin).copy_(at::mm(gradient.t(), q_));
-  }
-  out.gradQueries = gradQueries.to(passages_.scalar_type());
+void Batch::backward(const CancelToken& cancel) {
+  const bool dense = task_.contrastive && options_.contrastiveWeight > 0;
+  eachBlock(cancel, [&](Range range, const at::Tensor& p) {
+    auto gradient = gradientBlock_.narrow(0, 0, range.rows());
+    if (dense) {
+      auto scores = scoresOf(p);
+      toScoreGradient(scores, range);
+      gradQueries_.addmm_(scores, p);
+      at::mm_out(gradient, scores.t(), q_);
+    } else {
+      gradient.zero_();
+      eachSlots(range, p, [&](const at::Tensor& q, const at::Tensor& rows, const auto& entries) {
+        const auto weights = slotGradient_.index_select(0, entries.slots).unsqueeze(1);
+        gradQueries_.index_add_(0, entries.queries, rows * weights);
+        gradient.index_add_(0, entries.rows, q * weights);
+      });
+    }
+    auto out = task_.gradPassages.narrow(0, range.begin, range.rows());
+    out.copy_(gradient);
+  });
+  auto out = task_.gradQueries;
+  out.copy_(gradQueries_);
 }
 
 }  // namespace
 
-LossTensors computeLosses(const at::Tensor& queries, const at::Tensor& passages, const Lists& lists,
-                          const LossOptions& options, bool withGradients,
-                          const CancelToken& cancel) {
-  Batch batch(queries, passages, lists, options);
-  LossTensors out;
-  out.losses = batch.forward(cancel);
-  if (withGradients) batch.backward(cancel, out);
-  return out;
+Losses computeLosses(const LossTask& task, const CancelToken& cancel) {
+  Batch batch(task);
+  const auto losses = batch.forward(cancel);
+  if (task.gradPassages.defined()) batch.backward(cancel);
+  return losses;
+}
+
+int64_t lossBytesPerQuery(int64_t dimension, int64_t listLength) {
+  // The query and its gradient in double precision; scores, teacher and gradient of its slots, and
+  // the indices by which they are found.
+  return 16 * dimension + 200 * listLength;
+}
+
+int64_t lossBlockBytes(int64_t dimension) {
+  return 8 * (2 * blockNumbers + 6 * mostBlockRows * dimension);
 }
 
 }  // namespace listwise::core

@@ -6,10 +6,17 @@
 
 namespace listwise::core {
 
-struct LossTensors {
-  Losses losses;
-  at::Tensor gradQueries;   // [N, d], dtype and device of the queries; undefined without gradients
-  at::Tensor gradPassages;  // [U, d]
+struct LossTask {
+  const at::Tensor& queries;   // [N, d], fp32 or double
+  const at::Tensor& passages;  // [U, d]
+  const Lists& lists;
+  const LossOptions& options;
+  // Whether the contrastive loss is computed. Without it the work is that of the N x L slots.
+  bool contrastive = true;
+  // Filled where defined, both or none. They may be the embeddings themselves: a block is read
+  // before it is written, and none is written before all memory is there.
+  at::Tensor gradQueries = {};
+  at::Tensor gradPassages = {};
 };
 
 // The listwise and the contrastive loss of a batch (Tamber et al., arXiv:2505.19274) in closed
@@ -32,8 +39,11 @@ struct LossTensors {
 // Scores are computed twice over blocks of passages, once for L and S and once for the gradient, so
 // that memory is O((N + U) d) and never N x U. Arithmetic is double throughout; embeddings may be
 // fp32.
-LossTensors computeLosses(const at::Tensor& queries, const at::Tensor& passages, const Lists& lists,
-                          const LossOptions& options, bool withGradients,
-                          const CancelToken& cancel);
+Losses computeLosses(const LossTask& task, const CancelToken& cancel);
+
+// What computeLosses takes for each query, and whatever the batch, beside embeddings and gradients;
+// both to within a few megabytes.
+int64_t lossBytesPerQuery(int64_t dimension, int64_t listLength);
+int64_t lossBlockBytes(int64_t dimension);
 
 }  // namespace listwise::core

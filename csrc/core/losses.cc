@@ -1,6 +1,7 @@
 #include "losses.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 
 #include <cmath>
@@ -87,16 +88,18 @@ LossGradients losses(std::span<const double> queries, std::span<const double> pa
   };
   const auto q = matrix(queries), p = matrix(passages);
   checkLists(lists, q.size(0), p.size(0));
-  const auto result = computeLosses(q, p, lists, options, true, cancel);
+  LossTask task{q, p, lists, options};
+  task.gradQueries = at::empty_like(q);
+  task.gradPassages = at::empty_like(p);
   const auto values = [](const at::Tensor& t) {
     const auto flat = t.contiguous();
     return std::vector<double>(flat.const_data_ptr<double>(),
                                flat.const_data_ptr<double>() + flat.numel());
   };
   LossGradients out;
-  static_cast<Losses&>(out) = result.losses;
-  out.gradQueries = values(result.gradQueries);
-  out.gradPassages = values(result.gradPassages);
+  static_cast<Losses&>(out) = computeLosses(task, cancel);
+  out.gradQueries = values(task.gradQueries);
+  out.gradPassages = values(task.gradPassages);
   return out;
 }
 

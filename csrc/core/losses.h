@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct Lists {
 
 struct Losses {
   double listwise = 0;
-  double contrastive = 0;
+  // Nothing where it was not computed, because it has no weight in a training step.
+  std::optional<double> contrastive;
   double loss = 0;
 };
 

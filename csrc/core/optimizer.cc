@@ -6,12 +6,27 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "error.h"
 #include "safetensors.h"
 
 namespace listwise::core {
+namespace {
+
+// The length of a flat tensor, in double precision, which libtorch would turn all of it into.
+double lengthOf(const at::Tensor& numbers) {
+  constexpr int64_t chunk = int64_t{1} << 18;
+  auto squares = at::zeros({}, numbers.options().dtype(at::kDouble));
+  for (int64_t i = 0; i < numbers.numel(); i += chunk) {
+    const auto some = numbers.narrow(0, i, std::min(chunk, numbers.numel() - i));
+    squares.add_(at::linalg_vector_norm(some, 2, {}, false, at::kDouble).square_());
+  }
+  return std::sqrt(squares.item<double>());
+}
+
+}  // namespace
 
 void Optimizer::makeMoments(const at::Tensor& weights) {
   if (first_.defined()) return;
@@ -22,7 +37,7 @@ void Optimizer::makeMoments(const at::Tensor& weights) {
 
 double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learningRate) {
   makeMoments(weights);
-  const double norm = at::linalg_vector_norm(gradient, 2, {}, false, at::kDouble).item<double>();
+  const double norm = lengthOf(gradient);
   if (!std::isfinite(norm)) {
     throw Error("NOT_FINITE", "Expected a finite gradient but its length is " +
                                   std::to_string(norm) + "; the weights were left as they were.");
@@ -34,6 +49,11 @@ double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learnin
                     options_.beta1, options_.beta2, options_.weightDecay, options_.epsilon, false,
                     false);
   ++steps_;
+  if (!std::isfinite(lengthOf(weights))) {
+    throw Error("NOT_FINITE",
+                "Expected finite weights after the step but some are NaN or infinite; "
+                "use a lower learning rate.");
+  }
   return norm;
 }
 

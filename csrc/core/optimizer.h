@@ -13,7 +13,8 @@ class Optimizer {
   explicit Optimizer(const OptimizerOptions& options) : options_(options) {}
 
   // Clips the gradient in place, then moves the weights against it. Returns the gradient's length
-  // before clipping. Where that is not finite, it throws NOT_FINITE and leaves the weights.
+  // before clipping. Throws NOT_FINITE where that is not finite, with the weights as they were, and
+  // where the new weights are not.
   double step(at::Tensor& weights, at::Tensor& gradient, double learningRate);
 
   int64_t steps() const { return steps_; }
@@ -22,9 +23,11 @@ class Optimizer {
   // Throws BAD_MODEL if the file's moments are not of this model's size.
   void load(const std::string& file, const at::Tensor& weights);
 
- private:
+  // Makes the moments, 0 each, unless they are there.
   void makeMoments(const at::Tensor& weights);
+  int64_t momentBytes() const { return first_.defined() ? 8 * first_.numel() : 0; }
 
+ private:
   const OptimizerOptions options_;
   at::Tensor first_;  // moments, flat like the weights; made by the first step or load
   at::Tensor second_;

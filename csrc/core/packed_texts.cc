@@ -40,22 +40,43 @@ void checkPackedTexts(const PackedTexts& texts, const char* name, int64_t vocabu
   }
 }
 
-std::vector<MicroBatch> planMicroBatches(const std::vector<int64_t>& lengths, int64_t tokenBudget) {
-  std::vector<int64_t> order(lengths.size());
+MicroBatches::MicroBatches(const JoinedTexts& texts, int64_t tokenBudget)
+    : texts_(texts), tokenBudget_(tokenBudget) {
+  std::vector<int64_t> order(static_cast<size_t>(texts_.count()));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return lengths[a] > lengths[b]; });
-  std::vector<MicroBatch> batches;
-  int64_t tokens = 0;
-  for (const int64_t text : order) {
-    if (batches.empty() || tokens + lengths[text] > tokenBudget) {
-      batches.emplace_back();
+                   [&](int64_t a, int64_t b) { return texts_.length(a) > texts_.length(b); });
+  cut(order);
+}
+
+void MicroBatches::cut(const std::vector<int64_t>& sorted) {
+  int64_t tokens = tokenBudget_;
+  for (const int64_t text : sorted) {
+    if (tokens + texts_.length(text) > tokenBudget_) {
+      batches_.emplace_back();
       tokens = 0;
     }
-    batches.back().push_back(text);
-    tokens += lengths[text];
+    batches_.back().push_back(text);
+    tokens += texts_.length(text);
   }
-  return batches;
+}
+
+int64_t MicroBatches::tokens(size_t i) const {
+  int64_t tokens = 0;
+  for (const int64_t text : batches_[i]) tokens += texts_.length(text);
+  return tokens;
+}
+
+bool MicroBatches::halve(size_t first) {
+  if (batches_[first].size() < 2) return false;
+  tokenBudget_ = std::max<int64_t>(1, std::min(tokenBudget_, tokens(first)) / 2);
+  std::vector<int64_t> rest;
+  for (size_t i = first; i < batches_.size(); ++i) {
+    rest.insert(rest.end(), batches_[i].begin(), batches_[i].end());
+  }
+  batches_.resize(first);
+  cut(rest);
+  return true;
 }
 
 }  // namespace listwise::core

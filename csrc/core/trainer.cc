@@ -1,70 +1,26 @@
 #include "trainer.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
-#include <optional>
 
+#include "batch_pass.h"
 #include "encoder_impl.h"
 #include "loss_gradients.h"
+#include "memory.h"
 #include "nn/memory_pool.h"
 #include "optimizer.h"
 
 namespace listwise::core {
-namespace {
-
-constexpr int64_t backwardCost = 2;  // of a forward pass
-
-// The queries and passages of a batch as one row of texts, queries first: both go through the same
-// encoder.
-struct JoinedTexts {
-  explicit JoinedTexts(const TrainingBatch& batch) : queries(batch.queries.count()) {
-    ids.assign(batch.queries.ids.begin(), batch.queries.ids.end());
-    ids.insert(ids.end(), batch.passages.ids.begin(), batch.passages.ids.end());
-    offsets.assign(batch.queries.offsets.begin(), batch.queries.offsets.end());
-    for (int64_t i = 1; i <= batch.passages.count(); ++i) {
-      offsets.push_back(batch.queries.offsets.back() + batch.passages.offsets[i]);
-    }
-    for (int64_t i = 0; i < texts().count(); ++i) lengths.push_back(texts().length(i));
-  }
-  PackedTexts texts() const { return {ids, offsets}; }
-
-  int64_t queries;
-  std::vector<int32_t> ids, offsets;
-  std::vector<int64_t> lengths;
-};
-
-int64_t tokensOf(const MicroBatch& batch, const std::vector<int64_t>& lengths) {
-  int64_t tokens = 0;
-  for (const int64_t text : batch) tokens += lengths[text];
-  return tokens;
-}
-
-at::Tensor indexOf(const MicroBatch& batch, const at::Device& device) {
-  auto index = at::empty({static_cast<int64_t>(batch.size())}, at::kLong);
-  std::copy(batch.begin(), batch.end(), index.data_ptr<int64_t>());
-  return index.to(device);
-}
-
-}  // namespace
 
 struct Trainer::Impl {
   Impl(Encoder& e, const OptimizerOptions& options) : encoder(e.impl()), optimizer(options) {}
 
   void check(const TrainingBatch& batch) const;
-  // Embeddings of all texts; keeps the traces of the first micro-batches, as many as keepBytes
-  // allow.
-  at::Tensor forward(const TrainingBatch& batch, const JoinedTexts& joined,
-                     const std::vector<MicroBatch>& plan,
-                     std::vector<std::optional<EmbeddingTrace>>* traces, const CancelToken& cancel);
-  // Returns the tokens whose forward pass ran again.
-  int64_t backward(const TrainingBatch& batch, const JoinedTexts& joined,
-                   const std::vector<MicroBatch>& plan,
-                   std::vector<std::optional<EmbeddingTrace>>& traces,
-                   const at::Tensor& dEmbeddings, const CancelToken& cancel);
+  // Gradient and moments, before anything is computed: without room for them there is no step.
+  void makeState();
 
   Encoder::Impl& encoder;
   Optimizer optimizer;
@@ -86,50 +42,38 @@ void Trainer::Impl::check(const TrainingBatch& batch) const {
     throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
 }
 
-at::Tensor Trainer::Impl::forward(const TrainingBatch& batch, const JoinedTexts& joined,
-                                  const std::vector<MicroBatch>& plan,
-                                  std::vector<std::optional<EmbeddingTrace>>* traces,
-                                  const CancelToken& cancel) {
-  const auto& master = encoder.parameters.master();
-  auto embeddings =
-      at::empty({joined.texts().count(), encoder.spec.architecture.hiddenSize}, master.options());
-  const EncodeOptions options{batch.pooling, true, batch.tokenBudget};
-  int64_t room = batch.keepBytes;
-  for (size_t i = 0; i < plan.size(); ++i) {
-    cancel.throwIfCancelled();
-    const int64_t tokens = tokensOf(plan[i], joined.lengths);
-    EmbeddingTrace* trace = nullptr;
-    if (traces != nullptr && room >= tokens * encoder.transformer.traceBytesPerToken()) {
-      room -= tokens * encoder.transformer.traceBytesPerToken();
-      trace = &(*traces)[i].emplace();
-    }
-    embeddings.index_copy_(0, indexOf(plan[i], master.device()),
-                           encoder.embed(joined.texts(), plan[i], options, trace));
-    progress.add(tokens);
-  }
-  return embeddings;
+void Trainer::Impl::makeState() {
+  if (!gradient.defined()) gradient = at::zeros_like(encoder.parameters.master());
+  optimizer.makeMoments(encoder.parameters.master());
 }
 
-int64_t Trainer::Impl::backward(const TrainingBatch& batch, const JoinedTexts& joined,
-                                const std::vector<MicroBatch>& plan,
-                                std::vector<std::optional<EmbeddingTrace>>& traces,
-                                const at::Tensor& dEmbeddings, const CancelToken& cancel) {
-  const EncodeOptions options{batch.pooling, true, batch.tokenBudget};
-  int64_t recomputed = 0;
-  for (size_t i = 0; i < plan.size(); ++i) {
-    cancel.throwIfCancelled();
-    const int64_t tokens = tokensOf(plan[i], joined.lengths);
-    if (!traces[i]) {
-      encoder.embed(joined.texts(), plan[i], options, &traces[i].emplace());
-      recomputed += tokens;
-    }
-    const auto rows = dEmbeddings.index_select(0, indexOf(plan[i], dEmbeddings.device()));
-    encoder.embedBackward(rows, batch.pooling, *traces[i], gradient);
-    traces[i].reset();
-    progress.add(backwardCost * tokens);
-  }
-  return recomputed;
+namespace {
+
+PassOptions passOptions(const TrainingBatch& batch) {
+  return {batch.pooling, batch.tokenBudget, batch.keepBytes};
 }
+
+// The losses of embeddings, queries first, and their gradient in place of the embeddings.
+Losses lossAndGradient(at::Tensor& embeddings, const TrainingBatch& batch, BatchPass& pass,
+                       const CancelToken& cancel) {
+  const int64_t n = batch.queries.count();
+  auto queries = embeddings.narrow(0, 0, n);
+  auto passages = embeddings.narrow(0, n, embeddings.size(0) - n);
+  const auto losses = pass.withRoom([&] {
+    LossTask task{queries, passages, batch.lists, batch.loss};
+    task.contrastive = batch.loss.contrastiveWeight > 0;
+    task.gradQueries = queries;
+    task.gradPassages = passages;
+    return computeLosses(task, cancel);
+  });
+  if (!std::isfinite(losses.loss)) {
+    throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(losses.loss) +
+                                  "; the weights were left as they were.");
+  }
+  return losses;
+}
+
+}  // namespace
 
 StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
                          const CancelToken& cancel) {
@@ -139,38 +83,28 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   if (!(learningRate >= 0) || !std::isfinite(learningRate)) {
     throw invalidArgument("Expected a number of at least 0 for learningRate.");
   }
-  auto& master = impl_->encoder.parameters.master();
-  if (impl_->gradient.defined()) {
-    impl_->gradient.zero_();
-  } else {
-    impl_->gradient = at::zeros_like(master);
-  }
-  const JoinedTexts joined(batch);
-  const auto plan = planMicroBatches(joined.lengths, batch.tokenBudget);
-  std::vector<std::optional<EmbeddingTrace>> traces(plan.size());
+  impl_->makeState();
+  const PeakMemory peak(impl_->encoder.spec.device);
+  const JoinedTexts texts{batch.queries, batch.passages};
   StepResult result;
-  result.tokens = static_cast<int64_t>(joined.ids.size());
-  impl_->progress.start((1 + backwardCost) * result.tokens);
-  auto embeddings = impl_->forward(batch, joined, plan, &traces, cancel);
-  const int64_t n = joined.queries, u = embeddings.size(0) - n;
-  const auto loss = computeLosses(embeddings.narrow(0, 0, n), embeddings.narrow(0, n, u),
-                                  batch.lists, batch.loss, true, cancel);
-  static_cast<Losses&>(result) = loss.losses;
-  if (!std::isfinite(result.loss)) {
-    throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(result.loss) +
-                                  "; the weights were left as they were.");
-  }
-  embeddings.narrow(0, 0, n).copy_(loss.gradQueries);
-  embeddings.narrow(0, n, u).copy_(loss.gradPassages);
-  result.recomputedTokens = impl_->backward(batch, joined, plan, traces, embeddings, cancel);
+  result.tokens = texts.tokens();
+  impl_->progress.start(BatchPass::work(result.tokens));
+  BatchPass pass(impl_->encoder, texts, passOptions(batch), impl_->progress, cancel);
+  auto embeddings = pass.forward();
+  nn::MemoryPool::trim();
+  static_cast<Losses&>(result) = lossAndGradient(embeddings, batch, pass, cancel);
+  nn::MemoryPool::trim();
+  pass.backward(embeddings, impl_->gradient);
+  nn::MemoryPool::trim();
   cancel.throwIfCancelled();
-  result.gradNorm = impl_->optimizer.step(master, impl_->gradient, learningRate);
+  result.gradNorm =
+      impl_->optimizer.step(impl_->encoder.parameters.master(), impl_->gradient, learningRate);
   impl_->encoder.parameters.refreshCompute();
-  if (!std::isfinite(at::linalg_vector_norm(master, 2, {}, false, at::kDouble).item<double>())) {
-    throw Error("NOT_FINITE",
-                "Expected finite weights after the step but some are NaN or infinite; "
-                "use a lower learning rate.");
-  }
+  result.recomputedTokens = pass.recomputedTokens();
+  result.tokenBudget = pass.tokenBudget();
+  result.keptBytes = pass.keptBytes();
+  result.peakBytes = peak.bytes();
+  result.shortages = pass.shortages();
   return result;
 }
 
@@ -178,14 +112,33 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
   const at::NoGradGuard noGrad;
   const nn::MemoryPool pool;
   impl_->check(batch);
-  const JoinedTexts joined(batch);
-  impl_->progress.start(static_cast<int64_t>(joined.ids.size()));
-  const auto plan = planMicroBatches(joined.lengths, batch.tokenBudget);
-  const auto embeddings = impl_->forward(batch, joined, plan, nullptr, cancel);
-  const int64_t n = joined.queries;
-  return computeLosses(embeddings.narrow(0, 0, n), embeddings.narrow(0, n, embeddings.size(0) - n),
-                       batch.lists, batch.loss, false, cancel)
-      .losses;
+  const JoinedTexts texts{batch.queries, batch.passages};
+  impl_->progress.start(texts.tokens());
+  auto options = passOptions(batch);
+  options.keepBytes = 0;
+  BatchPass pass(impl_->encoder, texts, options, impl_->progress, cancel);
+  const auto embeddings = pass.forward();
+  nn::MemoryPool::trim();
+  const int64_t n = batch.queries.count();
+  const auto queries = embeddings.narrow(0, 0, n);
+  const auto passages = embeddings.narrow(0, n, embeddings.size(0) - n);
+  return computeLosses({queries, passages, batch.lists, batch.loss}, cancel);
+}
+
+TrainerMemory Trainer::memory() const {
+  const auto& master = impl_->encoder.parameters.master();
+  const auto bytes = [](const at::Tensor& t) { return t.defined() ? t.numel() * 4 : 0; };
+  const int64_t dimension = impl_->encoder.spec.architecture.hiddenSize;
+  TrainerMemory out;
+  out.traceBytesPerToken = impl_->encoder.transformer.traceBytesPerToken();
+  out.workBytesPerToken = impl_->encoder.transformer.workBytesPerToken();
+  out.bytesPerText = 4 * dimension;
+  out.bytesPerQuery = lossBytesPerQuery(dimension, 20);
+  out.lossBytes = lossBlockBytes(dimension);
+  out.stateBytes = 3 * bytes(master);
+  out.stateBytesMade = bytes(impl_->gradient) + impl_->optimizer.momentBytes();
+  out.freeDeviceBytes = freeDeviceBytes(impl_->encoder.spec.device);
+  return out;
 }
 
 const ProgressCounter& Trainer::progress() const {

@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,33 @@ struct StepResult : Losses {
   int64_t tokens = 0;
   // Tokens whose forward pass ran twice.
   int64_t recomputedTokens = 0;
+  // The budget that was used in the end: less than was asked for where memory ran out.
+  int64_t tokenBudget = 0;
+  // Bytes of activations kept for the backward pass.
+  int64_t keptBytes = 0;
+  // The most bytes the step took beside weights, gradient and moments; see PeakMemory.
+  int64_t peakBytes = 0;
+  // How often memory ran out and a part was done again with less.
+  int64_t shortages = 0;
+};
+
+// What a plan of a step's memory is made of.
+struct TrainerMemory {
+  // Activations of one token, kept for the backward pass.
+  int64_t traceBytesPerToken = 0;
+  // What one token of the micro-batch under way takes beside them.
+  int64_t workBytesPerToken = 0;
+  // The embedding of one text.
+  int64_t bytesPerText = 0;
+  // What the loss takes for each query with a list of 20 passages, beside embeddings.
+  int64_t bytesPerQuery = 0;
+  // The loss's blocks, whatever the batch.
+  int64_t lossBytes = 0;
+  // Gradient and moments together, and how much of it is there already: the first step makes them.
+  int64_t stateBytes = 0;
+  int64_t stateBytesMade = 0;
+  // Free on the device; nothing on the CPU.
+  std::optional<int64_t> freeDeviceBytes;
 };
 
 // Trains an encoder, which must outlive it. Not for two threads at once.
@@ -38,14 +66,15 @@ class Trainer {
   ~Trainer();
 
   // One optimiser step with the gradient of the whole batch, however it is cut. The weights change
-  // at the very end: where it throws they are as before, unless the
-  // message says that the new weights are not finite.
+  // at the very end: where it throws they are as before, unless the message says that the new
+  // weights are not finite. The contrastive loss is computed only if it has a weight.
   StepResult step(const TrainingBatch& batch, double learningRate, const CancelToken& cancel);
   Losses evaluate(const TrainingBatch& batch, const CancelToken& cancel);
 
   // Tokens done of the step under way; those of the backward pass count twice, as they cost.
   const ProgressCounter& progress() const;
   int64_t steps() const;
+  TrainerMemory memory() const;
   // The last step's gradient after clipping.
   std::vector<float> gradient(const std::string& name) const;
   void saveState(const std::string& file) const;

@@ -72,7 +72,7 @@ export class WatchedTrainer {
     this.#trainer.dispose();
   }
 
-  async #watch<T extends Losses>(start: Parameters<typeof runJob<T>>[0], watch: WatchOptions): Promise<T> {
+  async #watch<T extends object>(start: Parameters<typeof runJob<T>>[0], watch: WatchOptions): Promise<T> {
     const { signal, what, queryIds } = watch;
     const stop = new AbortController();
     const unlink = passOn(signal, stop);

@@ -126,10 +126,10 @@ describe('parity of training with the reference', () => {
 
       for (const quantity of ['listwise', 'contrastive', 'loss', 'gradNorm'] as const) {
         it(`gives the same ${quantity} in each step`, () => {
-          const actual = steps.map((step) => step[quantity]);
+          const actual = steps.map((step) => step[quantity]!);
           expectClose(
             actual,
-            run.expected.map((step) => step[quantity]),
+            run.expected.map((step) => step[quantity]!),
             { rtol: RTOL },
             quantity,
           );

@@ -5,6 +5,7 @@
 #include <c10/core/impl/alloc_cpu.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -44,9 +45,22 @@ class PoolingAllocator final : public c10::Allocator {
 
   void leave() {
     const std::lock_guard lock(mutex_);
-    if (--users_ > 0) return;
-    for (const auto& [size, memory] : free_) ::munmap(memory, size);
-    free_.clear();
+    if (--users_ == 0) releaseFree();
+  }
+
+  void trim() {
+    const std::lock_guard lock(mutex_);
+    releaseFree();
+  }
+
+  void startPeak() {
+    const std::lock_guard lock(mutex_);
+    peak_ = mapped_;
+  }
+
+  int64_t peak() {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(peak_);
   }
 
   static PoolingAllocator& instance() {
@@ -66,13 +80,18 @@ class PoolingAllocator final : public c10::Allocator {
       free_.erase(found);
       return memory;
     }
-    void* memory =
-        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory = map(size);
+    if (memory == MAP_FAILED) {
+      releaseFree();
+      memory = map(size);
+    }
     if (memory == MAP_FAILED) {
       throw Error("OUT_OF_MEMORY", "Out of memory: the system refused a block of " +
                                        std::to_string(size) +
                                        " bytes; use a smaller tokenBudget or keepBytes.");
     }
+    mapped_ += size;
+    peak_ = std::max(peak_, mapped_);
     // Best effort: large pages make the first touch of a block several times cheaper.
     ::madvise(memory, size, MADV_HUGEPAGE);
     used_[memory] = size;
@@ -91,15 +110,31 @@ class PoolingAllocator final : public c10::Allocator {
     if (users_ > 0) {
       free_.emplace(found->second, memory);
     } else {
-      ::munmap(memory, found->second);
+      unmap(memory, found->second);
     }
     used_.erase(found);
     return true;
   }
 
+  static void* map(size_t size) {
+    return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
+
+  void unmap(void* memory, size_t size) {
+    ::munmap(memory, size);
+    mapped_ -= size;
+  }
+
+  void releaseFree() {
+    for (const auto& [size, memory] : free_) unmap(memory, size);
+    free_.clear();
+  }
+
   std::mutex mutex_;
   bool installed_ = false;
   int users_ = 0;
+  size_t mapped_ = 0;  // bytes of large blocks, used and free
+  size_t peak_ = 0;
   std::multimap<size_t, void*> free_;
   std::unordered_map<void*, size_t> used_;
 };
@@ -111,6 +146,16 @@ MemoryPool::MemoryPool() {
 }
 MemoryPool::~MemoryPool() {
   PoolingAllocator::instance().leave();
+}
+
+void MemoryPool::trim() {
+  PoolingAllocator::instance().trim();
+}
+void MemoryPool::startPeak() {
+  PoolingAllocator::instance().startPeak();
+}
+int64_t MemoryPool::peak() {
+  return PoolingAllocator::instance().peak();
 }
 
 }  // namespace listwise::core::nn

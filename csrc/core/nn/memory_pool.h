@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 
 namespace listwise::core::nn {
 
@@ -11,6 +12,14 @@ class MemoryPool {
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
+
+  // Gives the blocks that nobody uses back to the system: between phases whose blocks differ in
+  // size, or when memory ran out.
+  static void trim();
+
+  // The most bytes of large blocks, used and kept, since startPeak().
+  static void startPeak();
+  static int64_t peak();
 };
 
 }  // namespace listwise::core::nn

@@ -10,14 +10,15 @@ static at::Tensor column(const std::vector<int64_t>& values, const at::Device& d
   return device.is_cpu() ? host : host.to(device);
 }
 
-Packed pack(const PackedTexts& texts, const MicroBatch& batch, const at::Device& device) {
+Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device& device) {
   Packed packed;
   std::vector<int64_t> ids, positions, owners, lengths;
   packed.offsets.push_back(0);
   for (const int64_t text : batch) {
-    const int64_t length = texts.length(text);
+    const auto own = texts.idsOf(text);
+    const auto length = static_cast<int64_t>(own.size());
     for (int64_t i = 0; i < length; ++i) {
-      ids.push_back(texts.ids[texts.offsets[text] + i]);
+      ids.push_back(own[static_cast<size_t>(i)]);
       positions.push_back(i);
       owners.push_back(packed.count());
     }

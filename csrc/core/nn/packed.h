@@ -22,6 +22,6 @@ struct Packed {
 };
 
 // Gathers the texts of a micro-batch, in its order, and moves them to the device.
-Packed pack(const PackedTexts& texts, const MicroBatch& batch, const at::Device& device);
+Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device& device);
 
 }  // namespace listwise::core::nn

@@ -143,4 +143,11 @@ int64_t Transformer::traceBytesPerToken() const {
   return architecture_.layers * perBlock + number * hidden + 8;
 }
 
+// blockBackward's matrices and the transposed copies that the products of the weights make. Not all
+// live at once, but the pool's free blocks of one size do not serve requests for another.
+int64_t Transformer::workBytesPerToken() const {
+  const int64_t number = static_cast<int64_t>(parameters_.view("embeddings.word").element_size());
+  return number * (9 * architecture_.hiddenSize + 3 * architecture_.intermediateSize) + 64;
+}
+
 }  // namespace listwise::core::nn

@@ -43,6 +43,8 @@ class Transformer {
 
   // Bytes of a trace for each token.
   int64_t traceBytesPerToken() const;
+  // Bytes for each token that a backward pass takes beside the trace; a forward pass takes less.
+  int64_t workBytesPerToken() const;
 
  private:
   at::Tensor embed(const Packed& packed, Trace* trace) const;

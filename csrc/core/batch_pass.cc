@@ -1,0 +1,143 @@
+#include "batch_pass.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <string>
+
+#include "error.h"
+#include "memory.h"
+#include "nn/memory_pool.h"
+
+namespace listwise::core {
+
+BatchPass::BatchPass(const Encoder::Impl& encoder, const JoinedTexts& texts,
+                     const PassOptions& options, ProgressCounter& progress,
+                     const CancelToken& cancel)
+    : encoder_(encoder),
+      texts_(texts),
+      encodeOptions_{options.pooling, true, options.tokenBudget},
+      progress_(progress),
+      cancel_(cancel),
+      batches_(texts, options.tokenBudget),
+      room_(options.keepBytes) {}
+
+bool BatchPass::isOutOfMemory(const std::exception_ptr& exception) {
+  return core::isOutOfMemory(exception);
+}
+
+int64_t BatchPass::traceBytes(size_t i) const {
+  return batches_.tokens(i) * encoder_.transformer.traceBytesPerToken();
+}
+
+at::Tensor BatchPass::indexOf(const MicroBatch& batch) const {
+  auto index = at::empty({static_cast<int64_t>(batch.size())}, at::kLong);
+  std::copy(batch.begin(), batch.end(), index.data_ptr<int64_t>());
+  return index.to(encoder_.device());
+}
+
+at::Tensor BatchPass::forward() {
+  auto embeddings = at::empty({texts_.count(), encoder_.spec.architecture.hiddenSize},
+                              encoder_.parameters.master().options());
+  for (size_t i = 0; i < batches_.size();) {
+    startMicroBatch();
+    try {
+      forwardOne(i, embeddings);
+      ++i;
+    } catch (...) {
+      traces_[i].reset();
+      makeRoom(std::current_exception(), i, held_ / 2);
+    }
+  }
+  return embeddings;
+}
+
+void BatchPass::startMicroBatch() {
+  cancel_.throwIfCancelled();
+  traces_.resize(batches_.size());
+  // Where memory is short, blocks of the one before are not held ready.
+  if (shortages_ > 0) nn::MemoryPool::trim();
+}
+
+void BatchPass::forwardOne(size_t i, at::Tensor& embeddings) {
+  const int64_t bytes = traceBytes(i);
+  const bool keep = bytes <= room_;
+  embeddings.index_copy_(
+      0, indexOf(batches_[i]),
+      encoder_.embed(texts_, batches_[i], encodeOptions_, keep ? &traces_[i].emplace() : nullptr));
+  if (keep) {
+    room_ -= bytes;
+    held_ += bytes;
+    keptBytes_ = std::max(keptBytes_, held_);
+  }
+  progress_.add(batches_.tokens(i));
+}
+
+void BatchPass::backward(const at::Tensor& dEmbeddings, at::Tensor& gradient) {
+  for (size_t i = 0; i < batches_.size();) {
+    startMicroBatch();
+    if (i == 0) {
+      gradient.zero_();
+      recomputedTokens_ = 0;
+    }
+    try {
+      backwardOne(i, dEmbeddings, gradient);
+      ++i;
+    } catch (...) {
+      // A part of this micro-batch may be in the gradient already.
+      makeRoom(std::current_exception(), i, 0);
+      for (; i > 0; --i) progress_.add(-backwardCost * batches_.tokens(i - 1));
+    }
+  }
+}
+
+void BatchPass::backwardOne(size_t i, const at::Tensor& dEmbeddings, const at::Tensor& gradient) {
+  const int64_t tokens = batches_.tokens(i);
+  if (traces_[i]) {
+    held_ -= traceBytes(i);
+  } else {
+    encoder_.embed(texts_, batches_[i], encodeOptions_, &traces_[i].emplace());
+    recomputedTokens_ += tokens;
+  }
+  // Moved out: whether this ends well or not, it is used up.
+  auto trace = std::move(*traces_[i]);
+  traces_[i].reset();
+  const auto rows = dEmbeddings.index_select(0, indexOf(batches_[i]));
+  encoder_.embedBackward(rows, encodeOptions_.pooling, trace, gradient);
+  progress_.add(backwardCost * tokens);
+}
+
+void BatchPass::makeRoom(const std::exception_ptr& exception, size_t failed, int64_t bytesToKeep) {
+  if (!core::isOutOfMemory(exception)) std::rethrow_exception(exception);
+  // From the first one on, micro-batches find the pool empty: that is room, too.
+  const bool isFirst = shortages_++ == 0;
+  traces_[failed].reset();
+  const bool released = releaseTraces(bytesToKeep);
+  const int64_t tokens = batches_.tokens(failed);
+  if (!batches_.halve(failed) && !released && !isFirst) {
+    throw Error("OUT_OF_MEMORY",
+                "Out of memory with a single text of " + std::to_string(tokens) +
+                    " tokens and nothing kept beside it, which takes about " +
+                    std::to_string((tokens * (encoder_.transformer.traceBytesPerToken() +
+                                              encoder_.transformer.workBytesPerToken()) >>
+                                    20) +
+                                   1) +
+                    " MB; use shorter texts, a smaller batch or a machine with more memory. (" +
+                    messageOf(exception) + ")");
+  }
+}
+
+bool BatchPass::releaseTraces(int64_t bytesToKeep) {
+  bool any = false;
+  for (size_t i = traces_.size(); i-- > 0 && held_ > bytesToKeep;) {
+    if (!traces_[i]) continue;
+    traces_[i].reset();
+    held_ -= traceBytes(i);
+    any = true;
+  }
+  room_ = 0;
+  nn::MemoryPool::trim();
+  return any;
+}
+
+}  // namespace listwise::core

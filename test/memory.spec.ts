@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import type { StepResult, TrainerMemory } from '../lib/native.js';
+
+const program = fileURLToPath(new URL('programs/memory.ts', import.meta.url));
+const PLENTY = 2 ** 30;
+
+interface Outcome {
+  result?: StepResult;
+  code?: string;
+  message?: string;
+  /** Distance of the gradient from that of a step with plenty of memory, relative. */
+  off: number;
+  steps: number;
+  loss: number;
+}
+
+async function run<T>(...args: (string | number)[]): Promise<T> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', program, ...args.map(String)]);
+  return JSON.parse(stdout) as T;
+}
+
+describe('a training step under a real limit of memory', function () {
+  this.timeout(60_000);
+
+  it('lets go of what it kept, halves the micro-batches, and has the same gradient', async () => {
+    const { result, off, loss } = await run<Outcome>(PLENTY, 100);
+    expect(result!.shortages).to.be.above(0);
+    expect(result!.tokenBudget).to.be.below(8192 / 2 + 1);
+    expect(result!.recomputedTokens).to.be.above(0);
+    expect(result!.loss).to.be.closeTo(loss, 1e-5 * loss);
+    expect(off).to.be.below(3e-5);
+  });
+
+  it('starts the gradient again where memory runs out on the way back', async () => {
+    // Without anything kept the way there takes little, the way back a whole micro-batch's activations.
+    const { result, off } = await run<Outcome>(0, 50);
+    expect(result!.shortages).to.be.above(0);
+    expect(result!.keptBytes).to.equal(0);
+    expect(result!.recomputedTokens).to.equal(result!.tokens);
+    expect(result!.peakBytes).to.be.below(50 * 2 ** 20);
+    expect(off).to.be.below(3e-5);
+  });
+
+  it('is refused where not even one text fits, leaves the weights, and can be taken later', async () => {
+    const { code, message, off, steps } = await run<Outcome>(0, 1);
+    expect(code).to.equal('OUT_OF_MEMORY');
+    expect(message).to.match(
+      /^Out of memory with a single text of 120 tokens .* takes about \d+ MB; use shorter texts/,
+    );
+    expect(off).to.be.below(3e-5);
+    expect(steps).to.equal(2);
+  });
+});
+
+describe('NativeTrainer.memory', function () {
+  this.timeout(60_000);
+
+  for (const keepBytes of [0, PLENTY]) {
+    it(`foretells what a step takes that keeps ${keepBytes ? 'everything' : 'nothing'}`, async () => {
+      interface Measured {
+        before: TrainerMemory;
+        after: TrainerMemory;
+        result: StepResult;
+      }
+      const { before, after, result } = await run<Measured>('measure', keepBytes);
+      const active = 1200 * (before.traceBytesPerToken + before.workBytesPerToken);
+      const kept = keepBytes ? (result.tokens - 1200) * before.traceBytesPerToken : 0;
+      expect(result.peakBytes / (active + kept)).to.be.within(0.7, 1.1);
+      expect(result.shortages).to.equal(0);
+      expect(before.stateBytes).to.be.above(0);
+      expect([before.stateBytesMade, after.stateBytesMade]).to.deep.equal([0, before.stateBytes]);
+      expect(before).to.not.have.property('freeDeviceBytes');
+    });
+  }
+});

@@ -1,0 +1,85 @@
+// Takes a training step with plenty of memory and again under a real limit on the process's address space, and prints
+// what became of it, for test/memory.spec.ts. Arguments: keepBytes, and the megabytes that the limit leaves; or
+// 'measure' and keepBytes for what a step takes without a limit.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readModelDirectory } from '../../lib/models/directory.js';
+import { type EncoderSpec, native, type PackedTexts, runJob, type StepArgs } from '../../lib/native.js';
+import { Random } from '../../lib/random.js';
+import { norm, writeTinyModel } from '../helpers.js';
+
+const config = { hidden_size: 256, num_attention_heads: 4, intermediate_size: 1024, max_position_embeddings: 160 };
+const [QUERIES, LIST, LENGTH] = [8, 5, 120];
+const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clip: 0 };
+
+function texts(count: number, length: number, seed: number): PackedTexts {
+  const random = Random.for(seed, 'memory');
+  return {
+    ids: Int32Array.from({ length: count * length }, () => random.integer(50)),
+    offsets: Int32Array.from({ length: count + 1 }, (_, i) => i * length),
+  };
+}
+
+function stepArgs(keepBytes: number, tokenBudget: number): StepArgs {
+  const random = Random.for(3, 'memory');
+  return {
+    queries: texts(QUERIES, 10, 1),
+    passages: texts(QUERIES * LIST, LENGTH, 2),
+    rows: Int32Array.from({ length: QUERIES * LIST }, (_, i) => i),
+    teacher: Float64Array.from({ length: QUERIES * LIST }, () => random.float()),
+    listLength: LIST,
+    ...{ pooling: 'mean', tokenBudget, keepBytes, learningRate: 1e-3 },
+    loss: {
+      ...{ studentTemperature: 0.05, teacherTemperature: 0.3, contrastiveTemperature: 0.05 },
+      ...{ contrastiveWeight: 0.1, listwiseWeight: 1, maskThreshold: 0.6 },
+    },
+  };
+}
+
+async function trainerOf(spec: EncoderSpec) {
+  const encoder = await runJob(() => native().loadEncoder(spec));
+  const trainer = native().createTrainer(encoder, optimizer);
+  const gradient = () => encoder.parameterNames().map((name) => trainer.gradient(name));
+  return { encoder, trainer, gradient };
+}
+
+/** Bounds the address space of this process to what it has now and so many megabytes; without a number, not at all. */
+function limit(megabytes?: number): void {
+  const now = Number(/VmSize:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
+  const bytes = megabytes === undefined ? 'unlimited' : Math.round(now + megabytes * 2 ** 20);
+  execFileSync('prlimit', ['--pid', String(process.pid), `--as=${bytes}:unlimited`]);
+}
+
+const {
+  architecture,
+  weightNames,
+  weightFiles: files,
+} = await readModelDirectory(writeTinyModel(undefined, { config }));
+const spec: EncoderSpec = { files, architecture, weightNames, device: 'cpu', precision: 'fp32' };
+
+if (process.argv[2] === 'measure') {
+  const { trainer } = await trainerOf(spec);
+  const keepBytes = Number(process.argv[3]);
+  const before = trainer.memory();
+  const result = await runJob(() => trainer.step(stepArgs(keepBytes, 1200)));
+  console.log(JSON.stringify({ before, after: trainer.memory(), result }));
+} else {
+  const [keepBytes, megabytes] = process.argv.slice(2).map(Number) as [number, number];
+  const free = await trainerOf(spec);
+  const args = stepArgs(keepBytes, 8192);
+  const expected = await runJob(() => free.trainer.step(args));
+  const wanted = free.gradient();
+  const bound = await trainerOf(spec);
+  // Gradient and moments are made by a step that leaves the weights: only the work of the second is bounded.
+  await runJob(() => bound.trainer.step({ ...stepArgs(0, 200), learningRate: 0 }));
+  limit(megabytes);
+  const outcome = await runJob(() => bound.trainer.step(args)).then(
+    (result) => ({ result }),
+    (error) => ({ code: error.code, message: error.message }),
+  );
+  limit();
+  if ('code' in outcome) await runJob(() => bound.trainer.step(args));
+  const offs = bound.gradient().map((values, i) => norm(values.map((value, j) => value - wanted[i]![j]!)));
+  const off = norm(offs) / norm(wanted.map((values) => norm(values)));
+  console.log(JSON.stringify({ ...outcome, off, steps: bound.trainer.steps, loss: expected.loss }));
+}

@@ -8,6 +8,7 @@ export type { CorpusFileOptions } from './corpus/sources.js';
 export type { CountTokens, SplitOptions } from './corpus/splitter.js';
 export { Embedder, type EncodeOptions } from './embedder.js';
 export {
+  BudgetError,
   DataError,
   type DataLocation,
   type ErrorCode,
@@ -16,6 +17,7 @@ export {
   ModelError,
   NativeError,
   NotFoundError,
+  RemoteError,
   WriteError,
 } from './errors.js';
 export {
@@ -58,6 +60,9 @@ export type { Promotion } from './specialize/promotion-stage.js';
 export { type Specialization, type StageSummary, specialize } from './specialize/specialize.js';
 export type { StageEvent } from './specialize/stage-runner.js';
 export type { SignificanceTest, Verdict } from './specialize/verdict.js';
+export type { TeacherChoice, TeacherName } from './teachers/choice.js';
+export type { JudgeChoice } from './teachers/judge.js';
+export type { RerankChoice, RerankKind } from './teachers/rerank.js';
 export type { EvaluationRecord, StepRecord } from './training/log.js';
 export type { TrainingOptions } from './training/options.js';
 export type { TrainingEvent } from './training/run-start.js';

@@ -7,12 +7,16 @@ export interface Passage {
   text: string;
 }
 
-/** A query. `type` and `source` (the id of the passage it was written for) are there when an LLM wrote it. */
+/**
+ * A query. `type` and `source` (the id of the passage it was written for) are there when an LLM wrote it; `relevant`
+ * (the ids of the passages that people judged relevant) when it is a person's.
+ */
 export interface Query {
   id: string;
   text: string;
   type?: string;
   source?: string;
+  relevant?: readonly string[];
 }
 
 /** Relevance judgements: query id → passage id → grade. Grades below 1 are not relevant. */

@@ -202,7 +202,7 @@ describe('listwise (command line)', function () {
       ['evaluate', { precision: 'fp8' }, '(field "precision"): Expected one of "fp32", "bf16" but found "fp8".'],
       ['train', { learningRate: null }, '(field "learningRate"): Expected a number but found null.'],
       ['specialize', { corpus: 5 }, '(field "corpus"): Expected a string or an array as the API takes it but found 5.'],
-      ['specialize', { teacher: [] }, 'Expected a string or an object as the API takes it but found an array of 0.'],
+      ['specialize', { teacher: 5 }, 'Expected a string or an array or object as the API takes it but found 5.'],
       ['compare', { others: {} }, '(field "others"): Expected an array but found an object.'],
     ];
     for (const [command, config, problem] of wrong) {

@@ -169,7 +169,8 @@ describe('specialize', function () {
     expect(await refused({ learningRate: -1 })).to.contain('for learningRate but received -1');
     expect(await refused({ retrievers: ['splade'] })).to.contain("one or more of 'dense' and 'bm25' for retrievers");
     expect(await refused({ teacher: 'gpt' })).to.equal(
-      'Expected \'fused\' or {scores: file} for teacher but received "gpt".',
+      "Expected 'fused', a file of scores, or kind:address#model with one of tei, vllm-score, vllm-rerank, cohere, jina, " +
+        'rerank, llm as kind for teacher but received "gpt".',
     );
     expect(await refused({ until: 'the end' })).to.contain('for until but received "the end"');
     expect(await refused({ measures: ['nDGC@10'] })).to.contain('nDGC@10');

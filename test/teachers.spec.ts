@@ -40,6 +40,9 @@ function moments(values: number[]) {
   return { mean, deviation: Math.sqrt(variance) };
 }
 
+/** Passages of a request, for teachers that read no text. */
+const texts = (ids: string[]) => ids.map((id) => ({ id, text: '' }));
+
 async function collect(teacher: Teacher, requests: TeacherRequest[]): Promise<TeacherScores[]> {
   const all: TeacherScores[] = [];
   for await (const scores of teacher.score(requests)) all.push(scores);
@@ -80,15 +83,15 @@ describe('zScore', () => {
 describe('FusedTeacher', () => {
   const words = ['lift', 'drag', 'wing', 'flow', 'shock', 'plate', 'heat', 'cone'];
   const count = 40;
-  const texts = Array.from({ length: count }, () =>
+  const passageTexts = Array.from({ length: count }, () =>
     Array.from({ length: 12 }, () => words[random.integer(8)]).join(' '),
   );
   const passages = vectors('p', count);
   const queries = vectors('q', 2);
-  const corpus = loadCorpus(texts.map((text, i) => ({ id: `p${i}`, title: '', text })));
+  const corpus = loadCorpus(passageTexts.map((text, i) => ({ id: `p${i}`, title: '', text })));
   const requests = [
-    { query: { id: 'q0', text: 'shock on a cone' }, candidates: ['p3', 'p17', 'p0'] },
-    { query: { id: 'q1', text: 'nothing known' }, candidates: ['p39'] },
+    { query: { id: 'q0', text: 'shock on a cone' }, passages: texts(['p3', 'p17', 'p0']) },
+    { query: { id: 'q1', text: 'nothing known' }, passages: texts(['p39']) },
   ];
 
   it('adds 0.7 of the dense and 0.3 of the BM25 z-score over the whole corpus', async () => {
@@ -126,7 +129,7 @@ describe('FusedTeacher', () => {
   it('names a candidate that is not in the corpus', async () => {
     const bm25 = await Bm25Index.build(await corpus);
     const teacher = new FusedTeacher({ corpus: await corpus, bm25, passages, queries });
-    const error = await rejection(collect(teacher, [{ ...requests[0]!, candidates: ['p3', 'nowhere'] }]));
+    const error = await rejection(collect(teacher, [{ ...requests[0]!, passages: texts(['p3', 'nowhere']) }]));
     expect(error.message).to.equal(
       'Expected passages of the corpus for query "q0" for candidates but received "nowhere".',
     );
@@ -135,8 +138,8 @@ describe('FusedTeacher', () => {
 
 describe('FileTeacher', () => {
   const requests = [
-    { query: { id: '1:web', text: 'x' }, candidates: ['a', 'b', 'c'] },
-    { query: { id: '2:web', text: 'y' }, candidates: ['b', 'a'] },
+    { query: { id: '1:web', text: 'x' }, passages: texts(['a', 'b', 'c']) },
+    { query: { id: '2:web', text: 'y' }, passages: texts(['b', 'a']) },
   ];
   const load = async (name: string, text: string) => {
     const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), name);

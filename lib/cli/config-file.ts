@@ -40,8 +40,9 @@ function checkEntry(entry: { name: string; value: unknown }, file: string, specs
 }
 
 function fits(value: unknown, { kind, choices, orApiValue }: OptionSpec): boolean {
-  if (orApiValue === 'array' && Array.isArray(value)) return true;
-  if (orApiValue === 'object' && typeof value === 'object' && value !== null && !Array.isArray(value)) return true;
+  if (orApiValue?.includes('array') && Array.isArray(value)) return true;
+  if (orApiValue?.includes('object') && typeof value === 'object' && value !== null && !Array.isArray(value))
+    return true;
   if (choices) return choices.includes(value as string);
   switch (kind) {
     case 'text':

@@ -2,7 +2,7 @@ import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
-import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session } from './command.js';
+import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session, UsageError } from './command.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { describeEvent, trainingOptions } from './train.js';
@@ -31,9 +31,9 @@ const candidateOptions: readonly OptionSpec[] = [
   {
     name: 'teacher',
     kind: 'text',
-    value: 'fused|file',
-    orApiValue: 'object',
-    help: 'fused: dense and BM25 scores, needs nothing else; or a file of scores (default: fused)',
+    value: 'name',
+    orApiValue: 'array or object',
+    help: 'fused (dense and BM25 scores, needs nothing else), a file of scores, a server such as tei:http://localhost:8080, llm:ADDRESS#MODEL or cohere:MODEL, or JSON with options or several of these (default: fused)',
   },
   { name: 'retrievers', kind: 'texts', value: 'name', help: 'who finds candidates: dense, bm25 (default: dense)' },
   { name: 'depth', kind: 'whole', value: 'passages', help: 'candidates per retriever and query (default: 100)' },
@@ -164,10 +164,14 @@ export const specializeCommand: CommandSpec = {
   },
 };
 
-/** A word of the command line; a configuration file may give the API's object. */
+/** The API takes names as they are; options and ensembles come as JSON. */
 function teacherOf({ teacher }: Record<string, unknown>): Pick<SpecializeOptions, 'teacher'> {
-  if (typeof teacher !== 'string' || teacher === 'fused') return {};
-  return { teacher: { scores: teacher } };
+  if (typeof teacher !== 'string' || !/^\s*[[{]/.test(teacher)) return {};
+  try {
+    return { teacher: JSON.parse(teacher) };
+  } catch (error) {
+    throw new UsageError(`Expected JSON for --teacher but the parser says: ${(error as Error).message}.`);
+  }
 }
 
 function tell(event: StageEvent, { say }: Session): void {

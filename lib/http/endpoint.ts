@@ -1,6 +1,6 @@
 import { InvalidArgumentError, ListwiseError, RemoteError } from '../errors.js';
 import { checkKeyVariable, keyFromEnvironment, withoutKey } from './key.js';
-import { Pacer, type PacingOptions } from './pacer.js';
+import { Pacer, type PacingOptions, settlePacing } from './pacer.js';
 import { retryAfter } from './retry-after.js';
 
 export interface EndpointOptions extends PacingOptions {
@@ -134,8 +134,8 @@ function shown(text: string): string {
   return line.length > 300 ? `${line.slice(0, 297)}...` : line;
 }
 
-/** @throws InvalidArgumentError for an option that cannot be */
-function checkEndpoint({ url, keyVariable, keyHeader, timeout }: EndpointOptions): void {
+/** Checks everything but whether the key is there. @throws InvalidArgumentError for an option that cannot be */
+export function checkEndpoint({ url, keyVariable, keyHeader, timeout, ...pacing }: EndpointOptions): void {
   const parsed = typeof url === 'string' && URL.canParse(url) ? new URL(url) : undefined;
   if (!parsed || !/^https?:$/.test(parsed.protocol)) {
     throw new InvalidArgumentError('url', 'an address that begins with http:// or https://', url);
@@ -151,4 +151,5 @@ function checkEndpoint({ url, keyVariable, keyHeader, timeout }: EndpointOptions
   if (timeout !== undefined && !(timeout > 0 && timeout <= 300)) {
     throw new InvalidArgumentError('timeout', 'seconds above 0 and up to 300', timeout);
   }
+  settlePacing(pacing);
 }

@@ -7,6 +7,7 @@ import { parseMeasures } from '../evaluation/measures.js';
 import { checkResampling } from '../evaluation/statistics.js';
 import { type ListOptions, settleListOptions } from '../lists/build.js';
 import { rejectUnknownOptions } from '../option-names.js';
+import { type SettledTeacher, settleTeacher, type TeacherChoice } from '../teachers/choice.js';
 import { type FusedWeights, settleWeights } from '../teachers/fused.js';
 import { settleOptions, type TrainingOptions, trainingOptionNames } from '../training/options.js';
 import type { LongWork } from '../types.js';
@@ -42,9 +43,10 @@ export interface SpecializeOptions extends PreparationOptions, TrainingChoices, 
   output: string;
   /**
    * 'fused', the default, needs nothing else: dense and BM25 scores of the corpus. Or scores from a file, JSON Lines of
-   * {"query", "passage", "score"} or a TREC run, for the candidates in candidates/fused.trec.
+   * {"query", "passage", "score"} or a TREC run, for the candidates in candidates/fused.trec. Or a reranker or LLM on a
+   * server, or several teachers: see TeacherChoice.
    */
-  teacher?: 'fused' | { scores: string };
+  teacher?: TeacherChoice;
   /** Ids of passages that are neither sources of queries nor candidates, or a file of them, one a line. */
   exclude?: readonly string[] | string;
   /**
@@ -109,11 +111,9 @@ export const specializeOptionNames: readonly string[] = [
 ];
 
 /** Options that have a default for every stage to read. */
-export type SettledOptions = SpecializeOptions &
-  Required<
+export type SettledOptions = Omit<SpecializeOptions, 'teacher'> & { teacher: SettledTeacher } & Required<
     Pick<
       SpecializeOptions,
-      | 'teacher'
       | 'excludeJudged'
       | 'maxPassages'
       | 'retrievers'
@@ -132,7 +132,6 @@ export type SettledOptions = SpecializeOptions &
   >;
 
 const DEFAULTS = {
-  teacher: 'fused',
   excludeJudged: false,
   maxPassages: 100_000,
   retrievers: ['dense'],
@@ -159,7 +158,11 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   }
   rejectUnknownOptions(given, specializeOptionNames, 'specialize');
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const options = { ...DEFAULTS, ...set } as unknown as SettledOptions;
+  const options = {
+    ...DEFAULTS,
+    ...set,
+    teacher: settleTeacher(given.teacher ?? 'fused'),
+  } as unknown as SettledOptions;
   checkPlaces(options);
   checkCounts(options);
   checkGateOptions(options);
@@ -168,7 +171,6 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   settleBm25Options(options);
   settleWeights(options);
   settleListOptions(options);
-  checkTeacher(options.teacher);
   checkChoices(options);
   checkResampling(options);
   if (options.measures) parseMeasures(options.measures);
@@ -193,12 +195,6 @@ function checkCounts(options: SettledOptions): void {
       throw new InvalidArgumentError(name, 'a whole number above 0', options[name]);
     }
   }
-}
-
-function checkTeacher(teacher: unknown): void {
-  const file = (teacher as { scores?: unknown } | null)?.scores;
-  if (teacher === 'fused' || (typeof file === 'string' && file !== '')) return;
-  throw new InvalidArgumentError('teacher', "'fused' or {scores: file}", teacher);
 }
 
 function checkChoices({ retrievers, until, excludeJudged, data }: SettledOptions): void {

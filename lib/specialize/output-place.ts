@@ -2,6 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgumentError } from '../errors.js';
 import { isWithin } from '../models/save-target.js';
+import { membersOf } from '../teachers/choice.js';
 import type { SettledOptions } from './options.js';
 import { FILES, type RunDirectory, retrieverFile } from './run-directory.js';
 
@@ -41,8 +42,9 @@ export async function checkOutput(
 
 /** Scores and exclusions are often made from a run's files and kept beside them, so only the names count. */
 async function checkInputFiles({ teacher, exclude }: SettledOptions, directory: RunDirectory): Promise<void> {
-  const files = { 'teacher.scores': teacher === 'fused' ? undefined : teacher.scores, exclude };
-  for (const [argument, path] of Object.entries(files)) {
+  const scores = membersOf(teacher).flatMap(({ teacher: choice }) => (choice.kind === 'file' ? [choice.scores] : []));
+  const files = [...scores.map((file) => ['teacher.scores', file] as const), ['exclude', exclude] as const];
+  for (const [argument, path] of files) {
     if (typeof path !== 'string') continue;
     for (const name of WRITTEN) {
       if (!(await isWithin(path, join(directory.path, name)))) continue;

@@ -15,6 +15,8 @@ export const FILES = {
   queryEmbeddings: 'embeddings/queries.npy',
   fused: 'candidates/fused.trec',
   candidatesDropped: 'candidates/dropped.jsonl',
+  /** What teachers on servers answered, one file a teacher. */
+  answers: 'teacher',
   scores: 'scores.jsonl',
   train: 'lists.train.jsonl',
   dev: 'lists.dev.jsonl',

@@ -6,7 +6,7 @@ import type { Json } from '../hashes.js';
 import { readModelDirectory } from '../models/directory.js';
 import { resolveModel } from '../models/hub.js';
 import { checkOutside } from '../models/save-target.js';
-import { candidatesStage, teacherStage } from './candidate-stages.js';
+import { candidatesStage } from './candidate-stages.js';
 import { corpusStage, embeddingsStage, queriesStage } from './corpus-stages.js';
 import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
 import { Manifest } from './manifest.js';
@@ -16,6 +16,7 @@ import { type Promotion, promotionStage } from './promotion-stage.js';
 import { RunDirectory } from './run-directory.js';
 import { type Stage, type StageEvent, StageRunner } from './stage-runner.js';
 import { type StageName, upTo } from './stages.js';
+import { teacherStage } from './teacher-stage.js';
 import { listsStage, trainingStage } from './training-stages.js';
 import { Workbench } from './workbench.js';
 

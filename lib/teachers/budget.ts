@@ -25,7 +25,11 @@ export class Budget {
 
   /** Before a request. @throws BudgetError if a limit does not allow it */
   take(pairs: number): void {
-    const next = { requests: this.#spent.requests + 1, pairs: this.#spent.pairs + pairs, tokens: this.#spent.tokens + 1 };
+    const next = {
+      requests: this.#spent.requests + 1,
+      pairs: this.#spent.pairs + pairs,
+      tokens: this.#spent.tokens + 1,
+    };
     for (const [what, option] of Object.entries(LIMITS) as [keyof Spent, keyof BudgetLimits][]) {
       const limit = this.#limits[option];
       if (limit === undefined || next[what] <= limit) continue;

@@ -14,6 +14,7 @@ type Scores = Map<string, Map<string, number>>;
  */
 export class FileTeacher implements Teacher {
   readonly name: string;
+  readonly isAtHand = true;
   readonly #file: string;
   readonly #scores: Scores;
 
@@ -35,14 +36,17 @@ export class FileTeacher implements Teacher {
   }
 
   /** @throws DataError if the file has not one score for all the candidates of all queries */
-  async *score(requests: Iterable<TeacherRequest>, { signal }: LongWork = {}): AsyncGenerator<TeacherScores> {
+  async *score(
+    requests: Iterable<TeacherRequest> | AsyncIterable<TeacherRequest>,
+    { signal }: LongWork = {},
+  ): AsyncGenerator<TeacherScores> {
     const breathe = breather(signal);
     let asked: TeacherRequest | undefined;
     let found = 0;
-    for (const request of requests) {
+    for await (const request of requests) {
       asked ??= request;
       const scores = this.#scores.get(request.query.id);
-      const passages = request.candidates.flatMap((id) => {
+      const passages = request.passages.flatMap(({ id }) => {
         const score = scores?.get(id);
         return score === undefined ? [] : [{ id, score }];
       });
@@ -53,7 +57,7 @@ export class FileTeacher implements Teacher {
     if (asked && found === 0) {
       const problem =
         `Expected scores of the candidates but found none of any; query ids here are like ${describe(asked.query.id)}, ` +
-        `passage ids like ${describe(asked.candidates[0])}. Check that the file uses the ids of the run's fused candidates.`;
+        `passage ids like ${describe(asked.passages[0]?.id)}. Check that the file uses the ids of the run's fused candidates.`;
       throw new DataError({ file: this.#file }, problem);
     }
   }

@@ -38,13 +38,13 @@ export class FusedTeacher implements Teacher {
   }
 
   async *score(
-    requests: Iterable<TeacherRequest>,
+    requests: Iterable<TeacherRequest> | AsyncIterable<TeacherRequest>,
     { signal, onProgress }: LongWork = {},
   ): AsyncGenerator<TeacherScores> {
     const { bm25, passages, queries } = this.#options;
     const breathe = breather(signal);
     const moments = await InnerProductMoments.of(passages, { signal, onProgress });
-    for (const request of requests) {
+    for await (const request of requests) {
       const embedding = queries.get(request.query.id);
       const lexical = await bm25.scores(request.query.text, { signal });
       const dense = moments.of(embedding);
@@ -53,7 +53,7 @@ export class FusedTeacher implements Teacher {
     }
   }
 
-  #scores({ query, candidates }: TeacherRequest, { embedding, dense, lexical, bm25 }: Judged): TeacherScores {
+  #scores({ query, passages: candidates }: TeacherRequest, { embedding, dense, lexical, bm25 }: Judged): TeacherScores {
     const { corpus, passages, denseWeight, bm25Weight } = this.#options;
     const score = (id: string) => {
       const row = corpus.row(id);
@@ -62,7 +62,7 @@ export class FusedTeacher implements Teacher {
       const product = innerProduct(embedding, passages.row(row));
       return denseWeight * zScore(product, dense) + bm25Weight * zScore(scoreOf(row, lexical), bm25);
     };
-    return { query: query.id, passages: candidates.map((id) => ({ id, score: score(id) })) };
+    return { query: query.id, passages: candidates.map(({ id }) => ({ id, score: score(id) })) };
   }
 }
 

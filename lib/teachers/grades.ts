@@ -38,7 +38,8 @@ export function readGrade(reply: unknown, top: number): number | undefined {
 }
 
 function gradeIn(text: string, top: number): number | undefined {
-  for (const [number] of text.matchAll(/(?<![\d.-])\d+(?![\d]|\.\d)/g)) if (Number(number) <= top) return Number(number);
+  for (const [number] of text.matchAll(/(?<![\d.-])\d+(?![\d]|\.\d)/g))
+    if (Number(number) <= top) return Number(number);
   return undefined;
 }
 

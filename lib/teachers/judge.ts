@@ -1,7 +1,7 @@
 import type { Endpoint, EndpointOptions } from '../http/endpoint.js';
 import type { BudgetLimits } from './budget.js';
 import { fillPrompt, JUDGE_PROMPT, readGrade } from './grades.js';
-import { askServer, estimateTokens, openEndpoint, type Piece, tokensOf, withPath } from './remote.js';
+import { askServer, estimateTokens, noteOf, openEndpoint, type Piece, tokensOf, withPath } from './remote.js';
 import type { Teacher, TeacherRequest, TeacherScores, TeacherWork } from './teacher.js';
 
 /** An LLM that grades passages, behind an endpoint that speaks OpenAI's chat completions. */
@@ -38,6 +38,10 @@ export class JudgeTeacher implements Teacher {
     const { url, keyVariable = keyVariableOf(url) } = choice;
     this.#endpoint = openEndpoint({ ...choice, keyVariable, url: withPath(url, '/chat/completions') });
     this.name = `llm ${choice.model}`;
+  }
+
+  get note(): string | undefined {
+    return noteOf(this.#endpoint);
   }
 
   score(

@@ -25,6 +25,11 @@ export function openEndpoint(options: EndpointOptions): Endpoint {
   return new Endpoint({ url, keyVariable, keyHeader, timeout, ...pacing });
 }
 
+/** How a server is doing, as far as a reader would like to know. */
+export function noteOf({ pacer }: Endpoint): string | undefined {
+  return pacer.retries > 0 ? `${pacer.retries} retries, ${pacer.allowed} at a time` : undefined;
+}
+
 /** Cuts requests into pieces, asks for several at a time, and keeps to the budget. */
 export async function* askServer(
   requests: Iterable<TeacherRequest> | AsyncIterable<TeacherRequest>,

@@ -1,6 +1,6 @@
 import type { Endpoint, EndpointOptions } from '../http/endpoint.js';
 import type { BudgetLimits } from './budget.js';
-import { askServer, estimateTokens, field, openEndpoint, type Piece, tokensOf, withPath } from './remote.js';
+import { askServer, estimateTokens, field, noteOf, openEndpoint, type Piece, tokensOf, withPath } from './remote.js';
 import type { Teacher, TeacherRequest, TeacherScores, TeacherWork } from './teacher.js';
 
 /** Which protocol a reranker's server speaks. */
@@ -97,6 +97,10 @@ export class RerankTeacher implements Teacher {
     const { kind, model, url = RERANKERS[kind].url!, keyVariable = RERANKERS[kind].keyVariable } = choice;
     this.#endpoint = openEndpoint({ ...choice, keyVariable, url: withPath(url, RERANKERS[kind].path) });
     this.name = `${kind} ${model ?? this.#endpoint.address}`;
+  }
+
+  get note(): string | undefined {
+    return noteOf(this.#endpoint);
   }
 
   score(

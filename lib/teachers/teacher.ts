@@ -42,6 +42,8 @@ export interface TeacherWork extends LongWork {
 export interface Teacher {
   /** For logs and manifests. */
   readonly name: string;
+  /** Anything that a reader would like to see beside the progress, such as how often a server had to be asked again. */
+  readonly note?: string;
   /** Whether scores are at hand rather than computed, so that they need not be kept to go on after a stop. */
   readonly isAtHand?: boolean;
   /**
@@ -49,5 +51,8 @@ export interface Teacher {
    * pieces, each the answer to one request of a server. A teacher whose scores are at hand gives one piece a request,
    * in order. A passage that cannot be scored is left out.
    */
-  score(requests: Iterable<TeacherRequest> | AsyncIterable<TeacherRequest>, work?: TeacherWork): AsyncIterable<TeacherScores>;
+  score(
+    requests: Iterable<TeacherRequest> | AsyncIterable<TeacherRequest>,
+    work?: TeacherWork,
+  ): AsyncIterable<TeacherScores>;
 }

@@ -20,14 +20,17 @@ export {
   RemoteError,
   WriteError,
 } from './errors.js';
+export type { CollectionSource, TestSet } from './evaluation/collection.js';
+export { type ComparedSet, type CompareOptions, type Comparison, compare } from './evaluation/compare.js';
+export type { Change, Difference, Example, GroupChange, QueryChange, TopPassage } from './evaluation/differences.js';
 export {
-  type CompareOptions,
-  type Comparison,
-  compare,
-  type Difference,
-  type QueryChange,
-} from './evaluation/compare.js';
-export { type EvaluateOptions, type Evaluation, evaluate } from './evaluation/evaluate.js';
+  type EvaluateOptions,
+  type EvaluateSetsOptions,
+  type Evaluation,
+  evaluate,
+  evaluateSets,
+  type SetEvaluation,
+} from './evaluation/evaluate.js';
 export { type MeasureOptions, measureNames } from './evaluation/measure-names.js';
 export { type EvaluateRunOptions, evaluateRun, type RunEvaluation } from './evaluation/measures.js';
 export type { EncodeTexts, TextEmbedder } from './evaluation/retrieval.js';

@@ -42,38 +42,101 @@ export async function searchEmbeddings(options: SearchOptions): Promise<TopK> {
   const { queries, corpus, dimension, signal, onProgress } = options;
   checkWhole('dimension', dimension);
   checkWhole('k', options.k);
-  const total = await checkMatrix('queries', queries, { dimension, signal });
   const corpusRows = await checkMatrix('corpus', corpus, { dimension, signal });
   const k = Math.min(options.k, corpusRows);
-  const result: TopK = { rows: new Int32Array(total * k), scores: new Float32Array(total * k) };
-  for (let start = 0; start < total && k > 0; start += QUERY_BLOCK) {
-    const end = Math.min(start + QUERY_BLOCK, total);
-    const report = (rows: number) => {
-      const done = Math.min(total, start + Math.floor(((end - start) * rows) / corpusRows));
-      onProgress?.({ stage: 'searching', done, total, unit: 'queries' });
-    };
-    const block = queries.subarray(start * dimension, end * dimension);
-    const best = await searchBlock({ queries: block, corpus, dimension, k, signal }, report);
-    result.rows.set(best.rows, start * k);
-    result.scores.set(best.scores, start * k);
-  }
-  return result;
+  const search = await ExactSearch.open({ queries, dimension, k: Math.max(k, 1), signal });
+  await search.add(corpus, {
+    signal,
+    onShare: (share) => {
+      const { total } = search;
+      onProgress?.({ stage: 'searching', done: Math.floor(total * share), total, unit: 'queries' });
+    },
+  });
+  return search.best(k);
 }
 
-/** One block of queries against the corpus, block after block. */
-async function searchBlock(options: SearchOptions, report: (rows: number) => void): Promise<TopK> {
-  const { queries, corpus, dimension, k, signal } = options;
-  const corpusRows = corpus.length / dimension;
-  const step = Math.max(1, Math.floor(BLOCK_PRODUCTS / queries.length));
-  let best: TopK | undefined;
-  for (let firstRow = 0; firstRow < corpusRows; firstRow += step) {
-    const end = Math.min(firstRow + step, corpusRows);
-    const block = corpus.subarray(firstRow * dimension, end * dimension);
-    const args = { queries, corpus: block, dimension, k, firstRow, best };
-    best = await runJob(() => native().search(args), signal);
-    report(end);
+/**
+ * An exact search whose corpus comes block by block, so that it never need stand in memory whole. What stands there is
+ * the queries and k results of each, so k should not be above the number of passages there are.
+ */
+export class ExactSearch {
+  readonly #queries: Float32Array;
+  readonly #dimension: number;
+  readonly #k: number;
+  /** By block of queries. */
+  readonly #best: TopK[] = [];
+  #rows = 0;
+
+  private constructor({ queries, dimension, k }: Pick<SearchOptions, 'queries' | 'dimension' | 'k'>) {
+    this.#queries = queries;
+    this.#dimension = dimension;
+    this.#k = k;
   }
-  return best as TopK;
+
+  /** @throws as searchEmbeddings for queries, dimension and k */
+  static async open(options: Omit<SearchOptions, 'corpus' | 'onProgress'>): Promise<ExactSearch> {
+    checkWhole('dimension', options.dimension);
+    checkWhole('k', options.k);
+    await checkMatrix('queries', options.queries, options);
+    return new ExactSearch(options);
+  }
+
+  /** How many queries there are. */
+  get total(): number {
+    return this.#queries.length / this.#dimension;
+  }
+
+  /**
+   * Searches further passages, which follow those of earlier calls.
+   * @param corpus passages × dimension, row-major
+   * @returns how many they are
+   * @throws as searchEmbeddings for the corpus; `signal.reason` when aborted
+   */
+  async add(corpus: Float32Array, { signal, onShare }: AddOptions = {}): Promise<number> {
+    const dimension = this.#dimension;
+    const rows = await checkMatrix('corpus', corpus, { dimension, signal });
+    const step = Math.max(1, Math.floor(BLOCK_PRODUCTS / (Math.min(QUERY_BLOCK, this.total || 1) * dimension)));
+    for (let first = 0; first < rows; first += step) {
+      const end = Math.min(first + step, rows);
+      const block = corpus.subarray(first * dimension, end * dimension);
+      for (let query = 0; query < this.total; query += QUERY_BLOCK) {
+        await this.#searchBlock(query, { block, firstRow: this.#rows + first, signal });
+        const done = Math.min(query + QUERY_BLOCK, this.total) / this.total;
+        onShare?.((first + (end - first) * done) / rows);
+      }
+    }
+    this.#rows += rows;
+    return rows;
+  }
+
+  async #searchBlock(
+    first: number,
+    { block: corpus, firstRow, signal }: { block: Float32Array; firstRow: number; signal: AbortSignal | undefined },
+  ): Promise<void> {
+    const dimension = this.#dimension;
+    const queries = this.#queries.subarray(first * dimension, (first + QUERY_BLOCK) * dimension);
+    const best = this.#best[first / QUERY_BLOCK];
+    const args = { queries, corpus, dimension, k: this.#k, firstRow, ...(best && { best }) };
+    this.#best[first / QUERY_BLOCK] = await runJob(() => native().search(args), signal);
+  }
+
+  /** Queries × k rows and scores, best first; with fewer passages than k, rows of -1 at the end of each query's. */
+  best(k = this.#k): TopK {
+    const result: TopK = { rows: new Int32Array(this.total * k), scores: new Float32Array(this.total * k) };
+    for (let query = 0; query < this.total && k > 0; query++) {
+      const block = this.#best[Math.floor(query / QUERY_BLOCK)] as TopK;
+      const start = (query % QUERY_BLOCK) * this.#k;
+      result.rows.set(block.rows.subarray(start, start + k), query * k);
+      result.scores.set(block.scores.subarray(start, start + k), query * k);
+    }
+    return result;
+  }
+}
+
+interface AddOptions {
+  signal?: AbortSignal | undefined;
+  /** Hears how much of the passages given is searched, from 0 to 1. */
+  onShare?: (share: number) => void;
 }
 
 /** @throws InvalidArgumentError if the value is no whole number from 1 */
@@ -85,7 +148,7 @@ export function checkWhole(argument: string, value: number): void {
 
 interface MatrixCheck {
   dimension: number;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** @returns how many rows the matrix has */

@@ -52,7 +52,8 @@ const options: CompareOptions = {
 describe('compare', () => {
   it('gives means, differences and tests for each measure and system', async () => {
     const result = await compare(options);
-    expect(result).to.include({ base: 'base', queries: 60, resamples: 2000, seed: 5, confidence: 0.95 });
+    expect(result.sets[0]).to.include({ name: 'test set', queries: 60 });
+    expect(result).to.include({ base: 'base', resamples: 2000, seed: 5, confidence: 0.95 });
     expect(result.others).to.deep.equal(['better', 'alike']);
     expect(result.measures).to.deep.equal(['nDCG@10', 'RR@10']);
     expect(result.differences.map(({ measure, system }) => `${measure} ${system}`)).to.deep.equal([
@@ -63,7 +64,7 @@ describe('compare', () => {
     ]);
     const before = await evaluateRun(qrels, base, options.measures);
     const after = await evaluateRun(qrels, better, options.measures);
-    expect(result.means['base']).to.deep.equal(before.mean);
+    expect(result.sets[0]!.means['base']).to.deep.equal(before.mean);
     const values = [...(after.perQuery['nDCG@10'] ?? [])];
     const differences = values.map(([query, value]) => value - (before.perQuery['nDCG@10']?.get(query) as number));
     const first = result.differences[0];
@@ -96,6 +97,85 @@ describe('compare', () => {
     expect(most?.text).to.equal(queries.find(({ id }) => id === most?.query)?.text);
     expect(most?.difference).to.equal((most?.value ?? 0) - (most?.base ?? 0));
     expect(first?.lost.every(({ difference }) => difference < 0)).to.equal(true);
+  });
+
+  it('shows what stood at the top before and after, with grades and the beginnings of texts', async () => {
+    const { qrels: _, ...rest } = options;
+    const long = corpus.map((passage) => ({
+      ...passage,
+      title: `title of ${passage.id}`,
+      text: `${'😀'.repeat(200)}`,
+    }));
+    const data = { corpus: long, queries, qrels };
+    const [first] = (await compare({ ...rest, data })).differences;
+    const most = first!.gained[0]!;
+    for (const [top, run] of [
+      [most.before, base],
+      [most.after, better],
+    ] as const) {
+      expect(top.map(({ id }) => id)).to.deep.equal(
+        run
+          .get(most.query)!
+          .slice(0, 3)
+          .map(({ id }) => id),
+      );
+      for (const { id, grade, title, text } of top) {
+        expect(grade).to.equal(qrels.get(most.query)!.get(id) ?? null);
+        expect(title).to.equal(`title of ${id}`);
+        // 300 code units, and not half a character at the end.
+        expect(text).to.equal(`${'😀'.repeat(150)}…`);
+      }
+    }
+  });
+
+  it('breaks the difference down by a field of the queries', async () => {
+    const { qrels: _, ...rest } = options;
+    const grouped = queries.map((query, i) => ({ ...query, metadata: { kind: i % 3 ? 'long' : 'short' } }));
+    const data = { corpus, queries: grouped, qrels };
+    const result = await compare({ ...rest, data, by: 'metadata.kind' });
+    const [first] = result.differences;
+    expect(first!.groups!.map(({ group, queries: count }) => [group, count])).to.deep.equal([
+      ['long', 40],
+      ['short', 20],
+    ]);
+    const [long, short] = first!.groups!;
+    expect((40 * long!.difference + 20 * short!.difference) / 60).to.be.closeTo(first!.difference, 1e-12);
+    expect(long!.wins + short!.wins).to.equal(first!.wins);
+    expect(formatComparison(result))
+      .to.contain('better: nDCG@10 by metadata.kind')
+      .and.match(/\n {2}short +20 /);
+    const unknown = await rejection(compare({ ...rest, data, by: 'metadata.kin' }));
+    expect(unknown.message).to.equal(
+      'Expected a field of the queries for by but received "metadata.kin"; the queries of test set have metadata.kind.',
+    );
+    const noQueries = await rejection(compare({ ...options, by: 'type' }));
+    expect(noQueries.message).to.contain('only a collection has the queries whose field that is');
+  });
+
+  it('compares on several test sets, and corrects over all of them', async () => {
+    const { qrels: _, ...rest } = options;
+    const [one, two] = [queries.slice(0, 40), queries.slice(40)];
+    const part = (name: string, some: Query[]) => ({
+      name,
+      data: { corpus, queries: some, qrels: new Map(some.map(({ id }) => [id, qrels.get(id)!])) },
+    });
+    const systems = { base: { name: 'base', run: [base, base] }, others: [{ name: 'better', run: [better, better] }] };
+    const result = await compare({ ...rest, ...systems, data: [part('one', one), part('two', two)] });
+    expect(result.sets.map(({ name, queries: count }) => [name, count])).to.deep.equal([
+      ['one', 40],
+      ['two', 20],
+    ]);
+    expect(result.differences.map(({ set, measure }) => `${set} ${measure}`)).to.deep.equal([
+      ...['one nDCG@10', 'one RR@10', 'two nDCG@10', 'two RR@10'],
+    ]);
+    expect(result.differences.map(({ pHolm }) => pHolm)).to.deep.equal(
+      holm(result.differences.map(({ pRandomization }) => pRandomization)),
+    );
+    expect(formatComparison(result)).to.contain('one (40 queries)').and.to.contain('60 queries.');
+    const single = compare({ ...options, ...rest, qrels: undefined, data: [part('one', one), part('two', two)] });
+    expect((await rejection(single)).message).to.contain('Expected 2 runs, one for each test set, for the run base');
+    const twice = compare({ ...rest, ...systems, data: [part('one', one), part('one', two)] });
+    expect((await rejection(twice)).message).to.contain('test sets of different names for data but received "one"');
   });
 
   it('finds no difference between a run and itself', async () => {
@@ -133,7 +213,8 @@ describe('compare', () => {
       const fromFiles = await compare({ ...options, ...files });
       const inMemory = await compare({ ...options, others: [{ name: at('better.trec'), run: better }] });
       expect(fromFiles.base).to.equal(at('base.trec'));
-      expect(fromFiles.differences).to.deep.equal(inMemory.differences);
+      const unnamed = inMemory.differences.map((difference) => ({ ...difference, set: at('test.qrels') }));
+      expect(fromFiles.differences).to.deep.equal(unnamed);
     });
 
     it('says what it wants where it finds no run', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { DataError, InvalidArgumentError, NotFoundError } from '../lib/errors.js';
 import { compare } from '../lib/evaluation/compare.js';
-import { evaluate } from '../lib/evaluation/evaluate.js';
+import { evaluate, evaluateSets } from '../lib/evaluation/evaluate.js';
 import type { EncodeTexts, TextEmbedder } from '../lib/evaluation/retrieval.js';
 import type { Progress } from '../lib/types.js';
 import { rejection } from './rejection.js';
@@ -76,8 +76,8 @@ describe('evaluate', () => {
     const model = new LetterCounter();
     await evaluate({ model, data, maxLength: 33 });
     expect(model.calls.map(({ texts, options }) => [options.kind, options.maxLength, texts])).to.deep.equal([
-      ['passage', 33, ['aaa aab', 'bbbb b', 'ccc', 'bbbbbb']],
       ['query', 33, ['aaaa', 'bbb']],
+      ['passage', 33, ['aaa aab', 'bbbb b', 'ccc', 'bbbbbb']],
     ]);
   });
 
@@ -87,6 +87,18 @@ describe('evaluate', () => {
     const inMemory = await evaluate({ model: new LetterCounter(), data });
     expect(fromDirectory.measures).to.deep.equal(inMemory.measures);
     expect(fromDirectory.run).to.deep.equal(inMemory.run);
+  });
+
+  it('evaluates one model on several sets, each under its name', async () => {
+    const model = new LetterCounter();
+    const sets = [directory, { name: 'again', data }];
+    const [one, two] = await evaluateSets({ model, data: sets });
+    expect(one).to.include({ name: directory, queries: 2, passages: 4 });
+    expect(two!.name).to.equal('again');
+    expect(two!.measures).to.deep.equal(one!.measures);
+    expect(two!.run).to.deep.equal(one!.run);
+    const error = await rejection(evaluateSets({ model, data: [] }));
+    expect(error.message).to.equal('Expected one test set or more for data but received an array of 0.');
   });
 
   it('searches no deeper than k, and reports progress of every stage', async () => {
@@ -169,8 +181,8 @@ describe('compare, on models', () => {
       measures: ['RR'],
       onProgress: ({ stage }) => stages.add(stage),
     });
-    expect(result.means['seeing']).to.deep.equal({ RR: (1 + 1 / 3) / 2 });
-    expect(result.means['blind']?.['RR']).to.be.lessThan((1 + 1 / 3) / 2);
+    expect(result.sets[0]!.means['seeing']).to.deep.equal({ RR: (1 + 1 / 3) / 2 });
+    expect(result.sets[0]!.means['blind']?.['RR']).to.be.lessThan((1 + 1 / 3) / 2);
     expect([...stages]).to.deep.equal([
       'blind: encoding',
       'blind: searching',

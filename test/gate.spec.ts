@@ -16,11 +16,19 @@ import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
 
 function comparisonOf(difference: number, p: number, other: object = {}): Comparison {
   return {
-    ...{ base: 'base', others: ['trained'], measures: ['nDCG@10'], queries: 225, means: {} },
+    ...{ base: 'base', others: ['trained'], measures: ['nDCG@10'], sets: [] },
     ...{ confidence: 0.95, resamples: 10_000, seed: 1 },
     differences: [
       {
-        ...{ system: 'trained', measure: 'nDCG@10', base: 0.4, value: 0.4 + difference, difference },
+        ...{
+          set: 'mine',
+          system: 'trained',
+          measure: 'nDCG@10',
+          queries: 225,
+          base: 0.4,
+          value: 0.4 + difference,
+          difference,
+        },
         ...{ interval: { low: difference - 0.01, high: difference + 0.01 } },
         ...{ pRandomization: p, pTTest: p, pBootstrap: p, pHolm: p, ...other },
         ...{ wins: 3, ties: 2, losses: 1, gained: [], lost: [] },
@@ -157,7 +165,7 @@ describe('specialize with a gate', function () {
     const { promotion, evaluation } = await specialize({ ...given, data: undefined });
     expect(promotion!.on).to.equal('dev');
     expect(promotion!.offer!.chosenOn).to.equal('half');
-    const queries = evaluation!.comparison.queries;
+    const queries = evaluation!.comparison.sets[0]!.queries;
     const tested = Math.ceil(queries / 2);
     expect(promotion!.offer!.verdict.text).to.contain(`on ${tested} queries`);
   });

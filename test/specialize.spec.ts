@@ -69,7 +69,8 @@ describe('specialize', function () {
     expect(after).to.not.deep.equal(before);
 
     expect(evaluation!.on).to.equal('test');
-    expect(evaluation!.comparison).to.deep.include({ queries: 5, base: 'base', others: ['trained'], resamples: 200 });
+    expect(evaluation!.comparison).to.deep.include({ base: 'base', others: ['trained'], resamples: 200 });
+    expect(evaluation!.comparison.sets[0]).to.include({ name: collection, queries: 5 });
     const stored: EvaluationResult = JSON.parse(readFileSync(join(directory, 'evaluation', 'comparison.json'), 'utf8'));
     expect(stored).to.deep.equal(evaluation);
     const perQuery = JSON.parse(readFileSync(join(directory, 'evaluation', 'trained.json'), 'utf8'));
@@ -81,7 +82,7 @@ describe('specialize', function () {
     const { evaluate } = await import('../lib/evaluation/evaluate.js');
     const { evaluation } = await run(options({ data: collection }));
     const { measures } = await evaluate({ model, data: collection });
-    const means = evaluation!.comparison.means.base!;
+    const means = evaluation!.comparison.sets[0]!.means.base!;
     expect(means['nDCG@10']).to.be.above(0);
     expect(means).to.deep.equal(measures);
   });

@@ -7,8 +7,8 @@ export const compareCommand: CommandSpec = {
   summary: 'compare models or runs, query by query, with tests',
   description:
     'Compares systems with a base over all judged queries: means, the difference with its interval by the paired ' +
-    'bootstrap, a paired randomisation test and a t-test, corrected by Holm over all measures and systems, and the ' +
-    "queries that gained and lost most. A system is a run file in TREC's layout, or a model, which is run on --data.",
+    'bootstrap, paired randomisation test, t-test and bootstrap test, corrected by Holm over all sets, measures and ' +
+    "systems, and the queries that gained and lost most with what stood first. A system is a run file in TREC's layout, or a model, which is run on --data.",
   options: [
     {
       name: 'base',
@@ -26,7 +26,13 @@ export const compareCommand: CommandSpec = {
       orApiValue: 'array',
       help: 'run files or models to compare',
     },
-    { name: 'data', kind: 'text', value: 'directory', help: 'test collection in the layout of BEIR' },
+    {
+      name: 'data',
+      kind: 'texts',
+      value: 'directory',
+      orApiValue: 'string or array',
+      help: 'one test collection or more, in the layout of BEIR',
+    },
     { name: 'qrels', kind: 'text', value: 'file', help: 'judgements alone, which will do for run files' },
     { name: 'split', kind: 'text', value: 'name', help: 'which judgements of --data (default: test)' },
     {
@@ -42,6 +48,7 @@ export const compareCommand: CommandSpec = {
       help: 'lowest grade that counts as relevant (default: 1)',
     },
     { name: 'judgedOnly', kind: 'flag', help: 'leave passages without judgement out of the rankings' },
+    { name: 'by', kind: 'text', value: 'field', help: 'break down by this field of the queries, such as type' },
     { name: 'resamples', kind: 'whole', value: 'count', help: 'of bootstrap and randomisation test (default: 10000)' },
     { name: 'seed', kind: 'whole', value: 'number', help: 'of both (default: 1)' },
     { name: 'confidence', kind: 'number', value: 'share', help: 'of the interval (default: 0.95)' },
@@ -64,11 +71,25 @@ export const compareCommand: CommandSpec = {
       line: 'compare --base base.trec --others trained.trec bm25.trec --qrels qrels/test.tsv --measures nDCG@10',
       purpose: 'runs that other tools wrote',
     },
+    {
+      line: 'compare --base BAAI/bge-base-en-v1.5 --others runs/mine/model --data mine scifact nfcorpus --measures nDCG@10',
+      purpose: 'on several test sets: did it forget anything?',
+    },
   ],
   async run(options, { signal, onProgress }) {
     const { compare } = await import('../evaluation/compare.js');
     const { formatComparison } = await import('../evaluation/table.js');
-    const names = ['base', 'others', 'data', 'qrels', 'split', 'measures', 'relevanceLevel', 'judgedOnly'] as const;
+    const names = [
+      'base',
+      'others',
+      'data',
+      'qrels',
+      'split',
+      'measures',
+      'by',
+      'relevanceLevel',
+      'judgedOnly',
+    ] as const;
     const numbers = ['resamples', 'seed', 'confidence', 'examples', 'k', 'maxLength'] as const;
     const comparison = await compare({
       ...pick<Parameters<typeof compare>[0]>(options, [...names, ...numbers]),

@@ -43,6 +43,7 @@ function fits(value: unknown, { kind, choices, orApiValue }: OptionSpec): boolea
   if (orApiValue?.includes('array') && Array.isArray(value)) return true;
   if (orApiValue?.includes('object') && typeof value === 'object' && value !== null && !Array.isArray(value))
     return true;
+  if (orApiValue === 'string or array' && typeof value === 'string') return true;
   if (choices) return choices.includes(value as string);
   switch (kind) {
     case 'text':
@@ -75,5 +76,6 @@ const KINDS: Record<OptionSpec['kind'], string> = {
 function wanted({ kind, choices, orApiValue }: OptionSpec): string {
   if (choices) return `one of ${choices.map((choice) => JSON.stringify(choice)).join(', ')}`;
   if (orApiValue === undefined) return KINDS[kind];
+  if (orApiValue === 'string or array') return 'a string or an array';
   return kind === 'texts' ? 'an array' : `${KINDS[kind]} or an ${orApiValue} as the API takes it`;
 }

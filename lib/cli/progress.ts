@@ -62,9 +62,10 @@ class Lines implements ProgressDisplay {
 
   show(progress: Progress): void {
     this.#pace.follow(progress);
-    const isNew = !this.#seen.has(progress.stage);
+    const counted = `${progress.stage} ${progress.unit}`;
+    const isNew = !this.#seen.has(counted);
     if (!isNew && this.now() - this.#last < SECONDS_BETWEEN_LINES * 1000) return;
-    this.#seen.add(progress.stage);
+    this.#seen.add(counted);
     this.#last = this.now();
     const { stage, done, total, unit, note } = progress;
     const of = total > 0 ? ` of ${amount(total, unit)} ${unitName(unit)}` : ` ${unitName(unit)}`;

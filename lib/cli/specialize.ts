@@ -75,6 +75,7 @@ const evaluationOptions: readonly OptionSpec[] = [
   { name: 'data', kind: 'text', value: 'directory', help: 'test set of human queries, in the layout of BEIR' },
   { name: 'split', kind: 'text', value: 'name', help: 'which judgements of --data (default: test)' },
   { name: 'measures', kind: 'texts', value: 'name', help: 'the first decides (default: nDCG@10 R@100 RR@10 AP P@10)' },
+  { name: 'by', kind: 'text', value: 'field', help: 'break the result down by this field of the test queries' },
   { name: 'k', kind: 'whole', value: 'passages', help: 'how deep to search in evaluation (default: 1000)' },
   { name: 'resamples', kind: 'whole', value: 'count', help: 'of the tests (default: 10000)' },
   { name: 'significance', kind: 'number', value: 'p', help: 'a smaller p counts as significant (default: 0.05)' },

@@ -1,19 +1,30 @@
 import { InvalidArgumentError } from '../errors.js';
 import { rejectUnknownOptions } from '../option-names.js';
-import type { LongWork } from '../types.js';
+import type { LongWork, Run } from '../types.js';
+import {
+  addTexts,
+  type ChangeOptions,
+  type Difference,
+  type Example,
+  groupChanges,
+  largestChanges,
+  type QueryChange,
+  queryChanges,
+  testChange,
+  toExample,
+} from './differences.js';
 import type { MeasureOptions } from './measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
+import { checkResampling, holm } from './statistics.js';
 import {
-  bootstrapTest,
-  checkResampling,
-  holm,
-  type Interval,
-  mean,
-  pairedBootstrap,
-  pairedTTest,
-  randomizationTest,
-} from './statistics.js';
-import { type JudgementOptions, nameSystems, readJudgements, runOf, type System } from './systems.js';
+  type JudgedSet,
+  type JudgementOptions,
+  type NamedSystem,
+  nameSystems,
+  readJudgements,
+  runsOf,
+  type System,
+} from './systems.js';
 
 export interface CompareOptions extends JudgementOptions, MeasureOptions, LongWork {
   /** What the others are compared with. */
@@ -22,53 +33,25 @@ export interface CompareOptions extends JudgementOptions, MeasureOptions, LongWo
   others: readonly System[];
   /** Names as parseMeasure reads them; nDCG@10, R@100, RR@10, AP and P@10 by default. */
   measures?: readonly string[];
+  /** Field of the queries to group them by, such as `type` or `metadata.kind`; none by default. */
+  by?: string;
   /** Resamples of the bootstrap and of the randomisation test; 10,000 by default. */
   resamples?: number;
   /** Of both; 1 by default. */
   seed?: number;
   /** Of the interval; 0.95 by default. */
   confidence?: number;
-  /** How many queries that gained and that lost most are named; 5 of each by default. */
+  /** How many queries that gained and that lost most are shown; 5 of each by default. */
   examples?: number;
 }
 
-/** One query under two systems. */
-export interface QueryChange {
-  query: string;
-  /** There when a collection was given. */
-  text?: string;
-  base: number;
-  value: number;
-  /** value - base. */
-  difference: number;
-}
-
-/** One system against the base by one measure. */
-export interface Difference {
-  system: string;
-  measure: string;
-  /** Means over the judged queries. */
-  base: number;
-  value: number;
-  /** value - base. */
-  difference: number;
-  /** Of the difference, by the paired bootstrap. */
-  interval: Interval;
-  /** Two-sided p of the paired randomisation test. */
-  pRandomization: number;
-  /** Two-sided p of the paired t-test. */
-  pTTest: number;
-  /** Two-sided p of the paired bootstrap test. */
-  pBootstrap: number;
-  /** pRandomization after Holm's correction over all measures and systems of the comparison. */
-  pHolm: number;
-  /** Queries with a higher, an equal and a lower value than the base's. */
-  wins: number;
-  ties: number;
-  losses: number;
-  /** The queries with the largest gains, largest first; and with the largest losses. */
-  gained: QueryChange[];
-  lost: QueryChange[];
+/** A test set with each system's means on it. */
+export interface ComparedSet {
+  name: string;
+  /** How many queries are judged. */
+  queries: number;
+  /** By system, the base included, and measure. */
+  means: Record<string, Record<string, number>>;
 }
 
 /** Plain data: it can be written as JSON. */
@@ -78,19 +61,15 @@ export interface Comparison {
   others: string[];
   /** By ir_measures' names. */
   measures: string[];
-  /** How many queries are judged. */
-  queries: number;
-  /** By system, the base included, and measure. */
-  means: Record<string, Record<string, number>>;
-  /** By measure, then by system, in the order given. */
+  sets: ComparedSet[];
+  /** The field that queries were grouped by, if any. */
+  by?: string;
+  /** By set, then measure, then system, in the order given. */
   differences: Difference[];
   confidence: number;
   resamples: number;
   seed: number;
 }
-
-/** Values closer than this are equal: they come from different orders of the same sum. */
-const EQUAL_VALUES = 1e-12;
 
 export const compareOptionNames: readonly string[] = [
   'base',
@@ -102,6 +81,7 @@ export const compareOptionNames: readonly string[] = [
   'k',
   'maxLength',
   'measures',
+  'by',
   'relevanceLevel',
   'judgedOnly',
   'resamples',
@@ -113,9 +93,10 @@ export const compareOptionNames: readonly string[] = [
 ] satisfies (keyof CompareOptions)[];
 
 /**
- * Compares systems with a base, query by query, over all judged queries (one that a run lacks has 0).
+ * Compares systems with a base, query by query, over all judged queries (one that a run lacks has 0), on one test set
+ * or several.
  * @throws NotFoundError, DataError where a file cannot be read; InvalidArgumentError where there is nothing to compare,
- *   two systems have one name, a run has none of the judged queries, or an option is out of range
+ *   two systems or sets have one name, a run has none of the judged queries, or an option is out of range
  * @throws `signal.reason` when aborted
  * @example
  * const result = await compare({ base: 'base.trec', others: ['trained.trec'], qrels: 'qrels/test.tsv' });
@@ -123,37 +104,38 @@ export const compareOptionNames: readonly string[] = [
  */
 export async function compare(options: CompareOptions): Promise<Comparison> {
   rejectUnknownOptions(options, compareOptionNames, 'compare');
-  const { base, others, resamples = 10_000, seed = 1, confidence = 0.95, signal } = options;
+  const { base, others, by, resamples = 10_000, seed = 1, confidence = 0.95, signal } = options;
   const measures = checkOptions(options);
-  const judgements = await readJudgements(options, signal);
-  const systems = await nameSystems([base, ...others], judgements);
-  const evaluations: RunEvaluation[] = [];
-  for (const system of systems) {
-    const run = await runOf(system, judgements, options);
-    evaluations.push(await evaluateRun(judgements.qrels, run, measures, { signal }));
-  }
+  const sets = await readJudgements(options, signal);
+  const systems = await nameSystems([base, ...others], sets);
+  const groups = by === undefined ? [] : await Promise.all(sets.map((set) => groupsOf(set, by, signal)));
+  const evaluated = await evaluateSystems(systems, sets, { ...options, measures });
+  const work: Work = { ...options, measures, resamples, seed, confidence, done: 0 };
   const names = systems.map(({ name }) => name);
-  const texts = new Map(judgements.collection?.queries.map(({ id, text }) => [id, text]));
-  const differences = await differ(
-    { names, evaluations, measures, texts },
-    { ...options, resamples, seed, confidence },
-  );
+  const differences: Difference[] = [];
+  for (const [i, set] of sets.entries()) {
+    const results = evaluated.map((runs) => runs[i] as Evaluated);
+    differences.push(...(await differOn({ set, names, results, groups: groups[i] }, work)));
+  }
+  const corrected = holm(differences.map(({ pRandomization }) => pRandomization));
   return {
     base: names[0] as string,
     others: names.slice(1),
     measures,
-    queries: judgements.qrels.size,
-    means: Object.fromEntries(names.map((name, i) => [name, (evaluations[i] as RunEvaluation).mean])),
-    differences,
-    confidence,
-    resamples,
-    seed,
+    sets: sets.map(({ name, qrels }, i) => ({
+      name,
+      queries: qrels.size,
+      means: Object.fromEntries(names.map((system, s) => [system, evaluated[s]?.[i]?.evaluation.mean ?? {}])),
+    })),
+    ...(by !== undefined && { by }),
+    differences: differences.map((difference, i) => ({ ...difference, pHolm: corrected[i] as number })),
+    ...{ confidence, resamples, seed },
   };
 }
 
 /** Checks what can be before any long work. @returns the measures' names, which say all their parameters */
 function checkOptions(options: CompareOptions): string[] {
-  const { others, measures = DEFAULT_MEASURES, relevanceLevel, judgedOnly, examples = 5 } = options;
+  const { others, measures = DEFAULT_MEASURES, relevanceLevel, judgedOnly, examples = 5, by } = options;
   if (!Array.isArray(others) || others.length === 0) {
     throw new InvalidArgumentError('others', 'an array of at least one system to compare', others);
   }
@@ -161,71 +143,95 @@ function checkOptions(options: CompareOptions): string[] {
   if (!Number.isSafeInteger(examples) || examples < 0) {
     throw new InvalidArgumentError('examples', 'a whole number from 0', examples);
   }
+  if (by !== undefined && (typeof by !== 'string' || by === '')) {
+    throw new InvalidArgumentError('by', 'the name of a field', by);
+  }
   return parseMeasures(measures, { relevanceLevel, judgedOnly }).map(({ name }) => name);
 }
 
-interface Evaluated {
-  /** The base first. */
-  names: string[];
-  evaluations: RunEvaluation[];
-  measures: string[];
-  /** By query id. */
-  texts: ReadonlyMap<string, string>;
+function groupsOf({ collection }: JudgedSet, by: string, signal?: AbortSignal): Promise<Map<string, string>> {
+  if (collection) return collection.groups(by, signal);
+  const remedy = 'only a collection has the queries whose field that is';
+  throw new InvalidArgumentError('data', 'a collection where queries are grouped (by)', undefined, remedy);
 }
 
-async function differ(
-  { names, evaluations, measures, texts }: Evaluated,
-  options: CompareOptions,
-): Promise<Difference[]> {
-  const { examples = 5, onProgress } = options;
-  const total = measures.length * (names.length - 1);
-  const differences: Omit<Difference, 'pHolm'>[] = [];
+interface Evaluated {
+  run: Run;
+  evaluation: RunEvaluation;
+}
+
+type Work = CompareOptions & ChangeOptions & { measures: readonly string[]; done: number };
+
+/** By system, then set. */
+async function evaluateSystems(
+  systems: readonly NamedSystem[],
+  sets: readonly JudgedSet[],
+  options: CompareOptions & { measures: readonly string[] },
+): Promise<Evaluated[][]> {
+  const { measures, signal } = options;
+  const evaluated: Evaluated[][] = [];
+  for (const system of systems) {
+    const runs = await runsOf(system, sets, options);
+    const ofSets: Evaluated[] = [];
+    for (const [i, { qrels }] of sets.entries()) {
+      const run = runs[i] as Run;
+      ofSets.push({ run, evaluation: await evaluateRun(qrels, run, measures, { signal }) });
+    }
+    evaluated.push(ofSets);
+  }
+  return evaluated;
+}
+
+interface OnSet {
+  set: JudgedSet;
+  /** Of the systems, the base first. */
+  names: string[];
+  results: Evaluated[];
+  groups: ReadonlyMap<string, string> | undefined;
+}
+
+async function differOn({ set, names, results, groups }: OnSet, work: Work): Promise<Difference[]> {
+  const { measures, others, signal, onProgress } = work;
+  const texts = new Map(set.collection?.queries.map(({ id, text }) => [id, text]));
+  const [base] = results as [Evaluated];
+  const found: Difference[] = [];
   for (const measure of measures) {
-    const base = (evaluations[0] as RunEvaluation).perQuery[measure] as Map<string, number>;
-    for (const [i, evaluation] of evaluations.entries()) {
+    for (const [i, other] of results.entries()) {
       if (i === 0) continue;
-      const changes = queryChanges(base, evaluation.perQuery[measure] as Map<string, number>, texts);
-      const system = names[i] as string;
-      differences.push({ system, measure, ...(await test(changes, options)), ...extremes(changes, examples) });
-      onProgress?.({ stage: 'comparing', done: differences.length, total, unit: 'differences' });
+      const pair = { base: base.evaluation, other: other.evaluation };
+      const changes = queryChanges(pair, measure, { texts, groups });
+      const rankings = { qrels: set.qrels, base: base.run, other: other.run };
+      const difference = await differenceOf(changes, rankings, work);
+      found.push({ set: set.name, system: names[i] as string, measure, ...difference });
+      work.done += 1;
+      const total = measures.length * others.length * Math.max(1, setCount(work));
+      onProgress?.({ stage: 'comparing', done: work.done, total, unit: 'differences' });
     }
   }
-  const corrected = holm(differences.map(({ pRandomization }) => pRandomization));
-  return differences.map((difference, i) => ({ ...difference, pHolm: corrected[i] as number }));
+  if (set.collection) {
+    const examples: Example[] = found.flatMap(({ gained, lost }) => [...gained, ...lost]);
+    await addTexts(examples, set.collection, signal);
+  }
+  return found;
 }
 
-type QueryValues = ReadonlyMap<string, number>;
-
-function queryChanges(base: QueryValues, values: QueryValues, texts: ReadonlyMap<string, string>): QueryChange[] {
-  return [...base].map(([query, before]) => {
-    const value = values.get(query) as number;
-    const difference = Math.abs(value - before) < EQUAL_VALUES ? 0 : value - before;
-    return { query, ...(texts.has(query) && { text: texts.get(query) }), base: before, value, difference };
-  });
+function setCount({ data }: CompareOptions): number {
+  return Array.isArray(data) ? data.length : 1;
 }
 
-type Tested = Omit<Difference, 'system' | 'measure' | 'gained' | 'lost' | 'pHolm'>;
-
-async function test(changes: QueryChange[], options: CompareOptions): Promise<Tested> {
-  const { resamples, seed, confidence, signal } = options;
-  const differences = changes.map(({ difference }) => difference);
+async function differenceOf(
+  changes: QueryChange[],
+  rankings: Parameters<typeof toExample>[1],
+  options: Work,
+): Promise<Omit<Difference, 'set' | 'system' | 'measure'>> {
+  const { examples = 5, by } = options;
+  const { gained, lost } = largestChanges(changes, examples);
   return {
-    base: mean(changes.map(({ base }) => base)),
-    value: mean(changes.map(({ value }) => value)),
-    difference: mean(differences),
-    interval: await pairedBootstrap(differences, { resamples, seed, confidence, signal }),
-    pRandomization: await randomizationTest(differences, { resamples, seed, signal }),
-    pTTest: pairedTTest(differences),
-    pBootstrap: await bootstrapTest(differences, { resamples, seed, signal }),
-    wins: differences.filter((difference) => difference > 0).length,
-    ties: differences.filter((difference) => difference === 0).length,
-    losses: differences.filter((difference) => difference < 0).length,
+    ...(await testChange(changes, options)),
+    // Known once all differences are.
+    pHolm: 1,
+    gained: gained.map((change) => toExample(change, rankings)),
+    lost: lost.map((change) => toExample(change, rankings)),
+    ...(by !== undefined && { groups: await groupChanges(changes, options) }),
   };
-}
-
-/** The largest gains and losses; equal ones in the order of the judgements. */
-function extremes(changes: QueryChange[], count: number): Pick<Difference, 'gained' | 'lost'> {
-  const gains = changes.filter(({ difference }) => difference > 0).sort((a, b) => b.difference - a.difference);
-  const losses = changes.filter(({ difference }) => difference < 0).sort((a, b) => a.difference - b.difference);
-  return { gained: gains.slice(0, count), lost: losses.slice(0, count) };
 }

@@ -1,18 +1,22 @@
-import { InvalidArgumentError } from '../errors.js';
-import { readBeir, type TestCollection } from '../formats/beir.js';
 import { rejectUnknownOptions } from '../option-names.js';
-import type { Passage, Query, Run } from '../types.js';
+import type { Run } from '../types.js';
+import { type CollectionSource, type JudgedCollection, openCollections, type TestSet } from './collection.js';
 import type { MeasureOptions } from './measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
-import { type ModelChoice, type RetrievalOptions, retrieve, withEncoder } from './retrieval.js';
+import { type ModelChoice, type RetrievalOptions, retrieve, type TextEmbedder, withEncoder } from './retrieval.js';
 
 export interface EvaluateOptions extends ModelChoice, RetrievalOptions, MeasureOptions {
   /** A directory in BEIR's layout, or the same in memory. Queries without judgements are left out. */
-  data: string | TestCollection;
+  data: CollectionSource;
   /** Which judgements of a directory; 'test' by default. */
   split?: string;
   /** Names as parseMeasure reads them; nDCG@10, R@100, RR@10, AP and P@10 by default. */
   measures?: readonly string[];
+}
+
+/** As EvaluateOptions, with several test sets. */
+export interface EvaluateSetsOptions extends Omit<EvaluateOptions, 'data'> {
+  data: readonly TestSet[];
 }
 
 export interface Evaluation {
@@ -55,54 +59,47 @@ export const evaluateOptionNames: readonly string[] = [
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   rejectUnknownOptions(options, evaluateOptionNames, 'evaluate');
-  const { measures = DEFAULT_MEASURES, relevanceLevel, judgedOnly, signal } = options;
+  const [evaluation] = await evaluateAll({ ...options, data: [options.data] });
+  return evaluation!.evaluation;
+}
+
+/** Of one set among several. */
+export interface SetEvaluation extends Evaluation {
+  name: string;
+}
+
+/**
+ * The same on several test sets with one model, which is loaded once; all sets are checked before any work.
+ * @returns an evaluation a set, in their order
+ * @throws as evaluate; InvalidArgumentError too if there is no set or two have one name
+ */
+export async function evaluateSets(options: EvaluateSetsOptions): Promise<SetEvaluation[]> {
+  rejectUnknownOptions(options, evaluateOptionNames, 'evaluateSets');
+  const all = await evaluateAll(options);
+  return all.map(({ name, evaluation }) => ({ name, ...evaluation }));
+}
+
+async function evaluateAll(options: EvaluateSetsOptions): Promise<{ name: string; evaluation: Evaluation }[]> {
+  const { data, split, measures = DEFAULT_MEASURES, relevanceLevel, judgedOnly, signal } = options;
   parseMeasures(measures, { relevanceLevel, judgedOnly });
-  const collection = await readCollection(options);
+  const sets = await openCollections(data, { split, signal });
   return withEncoder(options, async (encoder) => {
-    const started = performance.now();
-    const run = await retrieve(encoder, collection, options);
-    const { mean, perQuery } = await evaluateRun(collection.qrels, run, measures, {
-      relevanceLevel,
-      judgedOnly,
-      signal,
-    });
-    const seconds = (performance.now() - started) / 1000;
-    const { queries, corpus } = collection;
-    return { measures: mean, perQuery, run, queries: queries.length, passages: corpus.length, seconds };
+    const evaluations: { name: string; evaluation: Evaluation }[] = [];
+    for (const set of sets) evaluations.push({ name: set.name, evaluation: await evaluateOne(encoder, set, options) });
+    return evaluations;
   });
 }
 
-/** The collection to evaluate on, with the judged queries alone. */
-export async function readCollection({
-  data,
-  split = 'test',
-  signal,
-}: Pick<EvaluateOptions, 'data' | 'split' | 'signal'>): Promise<TestCollection> {
-  if (typeof data === 'string') return readBeir(data, { split, signal });
-  if (!Array.isArray(data?.corpus) || !Array.isArray(data.queries) || !(data.qrels instanceof Map)) {
-    throw new InvalidArgumentError('data', 'a BEIR directory, or {corpus: [...], queries: [...], qrels: Map}', data);
-  }
-  return judgedPart(data);
-}
-
-function judgedPart({ corpus, queries, qrels }: TestCollection): TestCollection {
-  if (corpus.length === 0) throw new InvalidArgumentError('data.corpus', 'at least one passage', corpus);
-  if (qrels.size === 0) throw new InvalidArgumentError('data.qrels', 'judgements of at least one query', qrels);
-  checkUnique('data.corpus', corpus);
-  checkUnique('data.queries', queries);
-  const judged = queries.filter((query) => qrels.has(query.id));
-  if (judged.length < qrels.size) {
-    const known = new Set(judged.map((query) => query.id));
-    const missing = [...qrels.keys()].find((id) => !known.has(id));
-    throw new InvalidArgumentError('data.queries', 'every query of data.qrels', `no query "${missing}"`);
-  }
-  return { corpus, queries: judged, qrels };
-}
-
-function checkUnique(argument: string, items: readonly (Passage | Query)[]): void {
-  const seen = new Set<string>();
-  for (const { id } of items) {
-    if (seen.has(id)) throw new InvalidArgumentError(argument, 'each id once', id);
-    seen.add(id);
-  }
+async function evaluateOne(
+  encoder: TextEmbedder,
+  set: JudgedCollection,
+  options: EvaluateSetsOptions,
+): Promise<Evaluation> {
+  const { measures = DEFAULT_MEASURES, relevanceLevel, judgedOnly, signal } = options;
+  const started = performance.now();
+  const run = await retrieve(encoder, set, options);
+  const settings = { relevanceLevel, judgedOnly, signal };
+  const { mean, perQuery } = await evaluateRun(set.qrels, run, measures, settings);
+  const seconds = (performance.now() - started) / 1000;
+  return { measures: mean, perQuery, run, queries: set.queries.length, passages: set.size, seconds };
 }

@@ -1,9 +1,8 @@
 import { passageText } from '../corpus/passage.js';
 import { breather } from '../event-loop.js';
-import type { TestCollection } from '../formats/beir.js';
 import type { ModelOptions } from '../models/model.js';
-import { checkWhole, searchEmbeddings, toRun } from '../search.js';
-import type { LongWork, Passage, Query, Run } from '../types.js';
+import { checkWhole, ExactSearch, toRun } from '../search.js';
+import type { LongWork, Passage, Progress, Query, Run } from '../types.js';
 
 /** What turns texts into embeddings: an Embedder, or anything that encodes like one. */
 export interface TextEmbedder {
@@ -33,42 +32,73 @@ export interface ModelChoice {
   modelOptions?: Omit<ModelOptions, keyof LongWork>;
 }
 
+const DEPTH = 1000;
+/** Passages that are encoded and searched together: their texts and embeddings are all that stands in memory. */
+const WINDOW = 16_384;
+
+/** Queries, and the passages to search for each of them: an array, or a stream that says how many they are. */
+export type Searched = { queries: readonly Query[] } & (
+  | { corpus: readonly Passage[] }
+  | { corpus: AsyncIterable<Passage>; size: number }
+);
+
 /**
  * The passages that an encoder finds for each query of a collection by exact search, best first, without the passage
- * whose id equals the query's.
+ * whose id equals the query's. The corpus is searched as it is encoded, so neither its texts nor its embeddings need
+ * stand in memory whole.
  * @throws InvalidArgumentError if k is no whole number from 1; what the encoder and searchEmbeddings throw
  */
 export async function retrieve(
   encoder: TextEmbedder,
-  { corpus, queries }: Pick<TestCollection, 'corpus' | 'queries'>,
+  searched: Searched,
   options: RetrievalOptions = {},
 ): Promise<Run> {
-  const { k = 1000, maxLength, signal, onProgress } = options;
-  const work = { maxLength, signal, onProgress };
-  checkWhole('k', k);
-  const passageTexts = await readAsModel(corpus, signal);
-  const passageRows = await encoder.encode(passageTexts, { kind: 'passage', ...work });
-  const queryTexts = queries.map((query) => query.text);
-  const queryRows = await encoder.encode(queryTexts, { kind: 'query', ...work });
-  const best = await searchEmbeddings({
-    queries: queryRows,
-    corpus: passageRows,
-    dimension: encoder.dimension,
-    k,
-    signal,
-    onProgress,
-  });
-  return toRun(best, { queryIds: idsOf(queries), passageIds: idsOf(corpus), dropSelf: true, signal });
+  const { k: depth = DEPTH, maxLength, signal, onProgress } = options;
+  checkWhole('k', depth);
+  const { queries } = searched;
+  const total = 'size' in searched ? searched.size : searched.corpus.length;
+  const k = Math.min(depth, total);
+  const texts = queries.map((query) => query.text);
+  const rows = await encoder.encode(texts, { kind: 'query', maxLength, signal, onProgress });
+  const { dimension } = encoder;
+  const search = await ExactSearch.open({ queries: rows, dimension, k: Math.max(k, 1), signal });
+  const passageIds: string[] = [];
+  for await (const window of windowsOf(searched.corpus, signal)) {
+    const start = passageIds.length;
+    const report = (progress: Progress) => onProgress?.({ ...progress, done: start + progress.done, total });
+    const work = { maxLength, signal, onProgress: report };
+    const embeddings = await encoder.encode(window.texts, { kind: 'passage', ...work });
+    const onShare = (share: number) =>
+      report({ stage: 'searching', done: Math.floor(share * window.ids.length), total, unit: 'passages' });
+    await search.add(embeddings, { signal, onShare });
+    for (const id of window.ids) passageIds.push(id);
+  }
+  const queryIds = queries.map(({ id }) => id);
+  return toRun(search.best(k), { queryIds, passageIds, dropSelf: true, signal });
 }
 
-async function readAsModel(corpus: readonly Passage[], signal?: AbortSignal): Promise<string[]> {
-  const texts: string[] = [];
+interface Window {
+  ids: string[];
+  /** As models read them. */
+  texts: string[];
+}
+
+async function* windowsOf(
+  corpus: Iterable<Passage> | AsyncIterable<Passage>,
+  signal?: AbortSignal,
+): AsyncGenerator<Window> {
   const breathe = breather(signal);
-  for (const passage of corpus) {
-    texts.push(passageText(passage));
+  let window: Window = { ids: [], texts: [] };
+  for await (const passage of corpus) {
+    window.ids.push(passage.id);
+    window.texts.push(passageText(passage));
+    if (window.ids.length === WINDOW) {
+      yield window;
+      window = { ids: [], texts: [] };
+    }
     await breathe();
   }
-  return texts;
+  if (window.ids.length > 0) yield window;
 }
 
 /** Loads the model where it is given by name, and lets it go when the work is done. */
@@ -85,8 +115,4 @@ export async function withEncoder<T>(
   } finally {
     await embedder.dispose();
   }
-}
-
-function idsOf(items: readonly (Passage | Query)[]): string[] {
-  return items.map((item) => item.id);
 }

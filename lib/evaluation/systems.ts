@@ -1,17 +1,17 @@
 import { stat } from 'node:fs/promises';
 import { InvalidArgumentError, NotFoundError } from '../errors.js';
-import type { TestCollection } from '../formats/beir.js';
 import { readQrelsFile } from '../formats/qrels.js';
 import { readTrecRun } from '../formats/trec.js';
 import type { LongWork, Qrels, Run } from '../types.js';
-import { type EvaluateOptions, readCollection } from './evaluate.js';
+import { type JudgedCollection, openCollections, type TestSet } from './collection.js';
+import type { EvaluateOptions } from './evaluate.js';
 import { retrieve, type TextEmbedder, withEncoder } from './retrieval.js';
 
-/** A run in memory or in a TREC file. */
+/** A run in memory or in a TREC file; where there are several test sets, one for each, in their order. */
 export interface RunSystem {
   /** The file's path by default. */
   name?: string;
-  run: Run | string;
+  run: Run | string | readonly (Run | string)[];
 }
 
 /** A model to be run on the collection. */
@@ -26,31 +26,35 @@ export type System = string | RunSystem | ModelSystem;
 
 /** What systems are judged by: a whole collection, which models need, or judgements alone, which do for runs. */
 export interface JudgementOptions extends Pick<EvaluateOptions, 'split' | 'modelOptions' | 'k' | 'maxLength'> {
-  /** A directory in BEIR's layout, or the same in memory. */
-  data?: string | TestCollection;
+  /** A directory in BEIR's layout, or the same in memory; or several of these. */
+  data?: TestSet | readonly TestSet[];
   /** Judgements, or a file of them in TREC's or BEIR's layout; those of `data` by default. */
   qrels?: Qrels | string;
 }
 
-export interface Judgements {
+/** What systems are judged by, under its name. */
+export interface JudgedSet {
+  name: string;
   qrels: Qrels;
-  collection?: TestCollection;
+  collection?: JudgedCollection;
 }
 
 /** @throws InvalidArgumentError if there is neither `data` nor `qrels`, or both */
-export async function readJudgements(options: JudgementOptions, signal?: AbortSignal): Promise<Judgements> {
+export async function readJudgements(options: JudgementOptions, signal?: AbortSignal): Promise<JudgedSet[]> {
   const { data, qrels, split } = options;
   if (data !== undefined && qrels !== undefined) {
     throw new InvalidArgumentError('qrels', 'either data or qrels', 'both', 'data has judgements of its own');
   }
   if (data !== undefined) {
-    const collection = await readCollection({ data, split, signal });
-    return { qrels: collection.qrels, collection };
+    const sets = Array.isArray(data) ? (data as readonly TestSet[]) : [data as TestSet];
+    const collections = await openCollections(sets, { split, signal });
+    return collections.map((collection) => ({ name: collection.name, qrels: collection.qrels, collection }));
   }
   if (qrels === undefined) {
     throw new InvalidArgumentError('data', 'data (a collection) or qrels (judgements)', undefined);
   }
-  return { qrels: typeof qrels === 'string' ? await readQrelsFile(qrels, { signal }) : qrels };
+  if (typeof qrels !== 'string') return [{ name: 'test set', qrels }];
+  return [{ name: qrels, qrels: await readQrelsFile(qrels, { signal }) }];
 }
 
 /** A system with the name that a comparison gives it. */
@@ -60,15 +64,16 @@ export type NamedSystem = (RunSystem | ModelSystem) & { name: string };
  * @throws InvalidArgumentError if two systems have one name, or one has none
  * @throws NotFoundError if a run file is missing
  */
-export async function nameSystems(systems: readonly System[], { collection }: Judgements): Promise<NamedSystem[]> {
+export async function nameSystems(systems: readonly System[], sets: readonly JudgedSet[]): Promise<NamedSystem[]> {
+  const hasCollection = sets.every(({ collection }) => collection);
   const named: NamedSystem[] = [];
   for (const [index, system] of systems.entries()) {
     const argument = index === 0 ? 'base' : `others[${index - 1}]`;
-    const next = typeof system === 'string' ? await recognize(system, collection) : withName(system, argument);
+    const next = typeof system === 'string' ? await recognize(system, hasCollection) : withName(system, argument);
     if (named.some(({ name }) => name === next.name)) {
       throw new InvalidArgumentError(argument, 'systems of different names', next.name, 'give one a name');
     }
-    if ('model' in next && !collection) {
+    if ('model' in next && !hasCollection) {
       throw new InvalidArgumentError('data', 'a collection to run models on', undefined, `${next.name} is a model`);
     }
     named.push(next);
@@ -76,10 +81,10 @@ export async function nameSystems(systems: readonly System[], { collection }: Ju
   return named;
 }
 
-async function recognize(name: string, collection: TestCollection | undefined): Promise<NamedSystem> {
+async function recognize(name: string, hasCollection: boolean): Promise<NamedSystem> {
   const stats = await stat(name).catch(() => undefined);
   if (stats?.isFile()) return { name, run: name };
-  if (collection) return { name, model: name };
+  if (hasCollection) return { name, model: name };
   const problem = stats ? 'that is a directory' : 'there is no such file';
   throw new NotFoundError(
     `Expected a run in TREC layout at ${name} but ${problem}; to compare models, give a collection (data), not qrels.`,
@@ -97,27 +102,54 @@ function withName(system: RunSystem | ModelSystem, argument: string): NamedSyste
 }
 
 /**
- * What a system returns for the judged queries; a model is run on the collection.
- * @throws InvalidArgumentError if a run has none of the judged queries
+ * What a system returns for the judged queries of each set; a model is loaded once and run on all.
+ * @throws InvalidArgumentError if there is not a run for each set, or one has none of the judged queries
  */
-export async function runOf(
+export async function runsOf(
   system: NamedSystem,
-  { qrels, collection }: Judgements,
+  sets: readonly JudgedSet[],
   options: JudgementOptions & LongWork,
-): Promise<Run> {
-  const { modelOptions, k, maxLength, signal, onProgress } = options;
-  if ('model' in system) {
-    const report: LongWork['onProgress'] = (progress) =>
-      onProgress?.({ ...progress, stage: `${system.name}: ${progress.stage}` });
-    const work = { signal, onProgress: report };
-    return withEncoder({ model: system.model, modelOptions, ...work }, (encoder) =>
-      retrieve(encoder, collection as TestCollection, { k, maxLength, ...work }),
-    );
+): Promise<Run[]> {
+  if ('model' in system) return runModel({ ...system, sets }, options);
+  const given = Array.isArray(system.run) ? (system.run as readonly (Run | string)[]) : [system.run as Run | string];
+  if (given.length !== sets.length) {
+    const expected = `${sets.length} runs, one for each test set,`;
+    throw new InvalidArgumentError(`the run ${system.name}`, expected, `${given.length}`);
   }
-  const run = typeof system.run === 'string' ? await readTrecRun(system.run, { signal }) : system.run;
+  const runs: Run[] = [];
+  for (const [i, { qrels }] of sets.entries())
+    runs.push(await readRun(given[i] as Run | string, { name: system.name, qrels, signal: options.signal }));
+  return runs;
+}
+
+function runModel(
+  { name, model, sets }: NamedSystem & ModelSystem & { sets: readonly JudgedSet[] },
+  { modelOptions, k, maxLength, signal, onProgress }: JudgementOptions & LongWork,
+): Promise<Run[]> {
+  const reporter = (prefix: string): LongWork['onProgress'] =>
+    onProgress && ((progress) => onProgress({ ...progress, stage: `${prefix}: ${progress.stage}` }));
+  return withEncoder({ model, modelOptions, signal, onProgress: reporter(name) }, async (encoder) => {
+    const runs: Run[] = [];
+    for (const set of sets) {
+      const prefix = sets.length > 1 ? `${name} on ${set.name}` : name;
+      const work = { k, maxLength, signal, onProgress: reporter(prefix) };
+      runs.push(await retrieve(encoder, set.collection as JudgedCollection, work));
+    }
+    return runs;
+  });
+}
+
+interface RunPlace {
+  name: string;
+  qrels: Qrels;
+  signal: AbortSignal | undefined;
+}
+
+async function readRun(given: Run | string, { name, qrels, signal }: RunPlace): Promise<Run> {
+  const run = typeof given === 'string' ? await readTrecRun(given, { signal }) : given;
   if (![...qrels.keys()].some((query) => run.has(query))) {
     const example = `queries such as "${qrels.keys().next().value}"`;
-    throw new InvalidArgumentError(`the run ${system.name}`, `judged queries, ${example}`, run, 'check that they fit');
+    throw new InvalidArgumentError(`the run ${name}`, `judged queries, ${example}`, run, 'check that they fit');
   }
   return run;
 }

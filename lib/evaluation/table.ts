@@ -1,7 +1,8 @@
 import { InvalidArgumentError } from '../errors.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import { oneLine } from '../terminal.js';
-import type { Comparison, Difference, QueryChange } from './compare.js';
+import type { ComparedSet, Comparison } from './compare.js';
+import type { Change, Difference, Example, TopPassage } from './differences.js';
 
 export interface ComparisonTableOptions {
   /** Characters in a line; 80 by default. Names and texts are cut to fit. */
@@ -27,47 +28,91 @@ export function formatComparison(comparison: Comparison, options: ComparisonTabl
   if (!Number.isSafeInteger(examples) || examples < 0) {
     throw new InvalidArgumentError('examples', 'a whole number from 0', examples);
   }
-  const lines = [...table(comparison, width), '', ...legend(comparison, width)];
+  const lines: string[] = [];
+  for (const set of comparison.sets) {
+    if (comparison.sets.length > 1) lines.push(cutEnd(`${oneLine(set.name)} (${set.queries} queries)`, width), '');
+    lines.push(...table(comparison, set, width), '');
+  }
+  lines.push(...legend(comparison, width));
   const shown = comparison.differences.filter(({ measure }) => measure === comparison.measures[0]);
-  for (const difference of shown) lines.push(...changedMost(difference, { width, examples }));
+  for (const difference of shown) {
+    lines.push(
+      ...byGroup(difference, comparison.by, width),
+      ...changedMost(difference, { width, examples, isOneOfSeveral: comparison.sets.length > 1 }),
+    );
+  }
   return `${lines.join('\n')}\n`;
 }
 
-function table(comparison: Comparison, width: number): string[] {
-  const { base, measures, means, differences } = comparison;
-  const rows = measures.map((measure) => [
-    { name: base, cells: [fixed(means[base]?.[measure] as number)] },
-    ...differences.filter((row) => row.measure === measure).map((row) => ({ name: row.system, cells: cellsOf(row) })),
-  ]);
-  const widths = HEADINGS.map((heading, column) =>
-    Math.max(heading.length, ...rows.flat().map(({ cells }) => cells[column]?.length ?? 0)),
+interface Row {
+  name: string;
+  cells: string[];
+}
+
+function table({ base, measures, differences }: Comparison, set: ComparedSet, width: number): string[] {
+  const groups = measures.map((measure) => ({
+    title: measure,
+    rows: [
+      { name: base, cells: [fixed(set.means[base]?.[measure] as number)] },
+      ...differences
+        .filter((row) => row.measure === measure && row.set === set.name)
+        .map((row) => ({ name: row.system, cells: cellsOf(row) })),
+    ],
+  }));
+  return columns(HEADINGS, groups, width);
+}
+
+function byGroup(difference: Difference, by: string | undefined, width: number): string[] {
+  const { groups, measure, system } = difference;
+  if (!groups || by === undefined) return [];
+  const rows = groups.map((group) => {
+    const [value, changed, interval] = changeCells(group);
+    const tally = `${group.wins}/${group.ties}/${group.losses}`;
+    const cells = [String(group.queries), fixed(group.base), value!, changed!, interval!, tally];
+    return { name: oneLine(group.group), cells };
+  });
+  const title = cutEnd(`${oneLine(system)}: ${measure} by ${oneLine(by)}`, width);
+  return [
+    '',
+    title,
+    ...columns(['queries', 'base', 'mean', 'diff.', 'interval', '+/=/-'], [{ title: '', rows }], width),
+  ];
+}
+
+function columns(headings: string[], groups: { title: string; rows: Row[] }[], width: number): string[] {
+  const all = groups.flatMap(({ rows }) => rows);
+  const widths = headings.map((heading, column) =>
+    Math.max(heading.length, ...all.map(({ cells }) => cells[column]?.length ?? 0)),
   );
   const room = width - widths.reduce((sum, cell) => sum + cell + GAP.length, 0);
-  const longest = Math.max(...measures.map((name) => name.length), ...rows.flat().map(({ name }) => name.length + 2));
+  const longest = Math.max(...groups.map(({ title }) => title.length), ...all.map(({ name }) => name.length + 2));
   const nameWidth = Math.max(NARROWEST_NAME, Math.min(room, longest));
   const line = (name: string, cells: string[]) =>
     [name.padEnd(nameWidth), ...cells.map((cell, column) => cell.padStart(widths[column] as number))]
       .join(GAP)
       .trimEnd();
-  return measures.flatMap((measure, i) => [
+  return groups.flatMap(({ title, rows }, i) => [
     ...(i > 0 ? [''] : []),
-    line(measure, i === 0 ? HEADINGS : []),
-    ...(rows[i] ?? []).map(({ name, cells }) => line(`  ${cutFront(name, nameWidth - 2)}`, cells)),
+    line(title, i === 0 ? headings : []),
+    ...rows.map(({ name, cells }) => line(`  ${cutFront(name, nameWidth - 2)}`, cells)),
   ]);
 }
 
 function cellsOf(row: Difference): string[] {
   return [
-    fixed(row.value),
-    signed(row.difference),
-    `${signed(row.interval.low)} ${signed(row.interval.high)}`,
+    ...changeCells(row),
     probability(row.pRandomization),
     probability(row.pHolm),
     `${row.wins}/${row.ties}/${row.losses}`,
   ];
 }
 
-function legend({ queries, confidence, resamples, differences }: Comparison, width: number): string[] {
+function changeCells({ value, difference, interval }: Change): string[] {
+  return [fixed(value), signed(difference), `${signed(interval.low)} ${signed(interval.high)}`];
+}
+
+function legend({ sets, confidence, resamples, differences }: Comparison, width: number): string[] {
+  const queries = sets.reduce((sum, set) => sum + set.queries, 0);
   const percent = Number((confidence * 100).toFixed(3));
   const tests = differences.length === 1 ? 'one test' : `the ${differences.length} tests above`;
   const text =
@@ -77,7 +122,10 @@ function legend({ queries, confidence, resamples, differences }: Comparison, wid
   return wrap(text, width);
 }
 
-function changedMost(difference: Difference, { width, examples }: Required<ComparisonTableOptions>): string[] {
+function changedMost(
+  difference: Difference,
+  { width, examples, isOneOfSeveral }: Required<ComparisonTableOptions> & { isOneOfSeveral: boolean },
+): string[] {
   const lines: string[] = [];
   for (const [word, changes] of [
     ['gained', difference.gained],
@@ -85,14 +133,31 @@ function changedMost(difference: Difference, { width, examples }: Required<Compa
   ] as const) {
     const shown = changes.slice(0, examples);
     if (shown.length === 0) continue;
-    lines.push('', cutEnd(`${difference.system}: queries that ${word} most ${difference.measure}`, width));
-    lines.push(...shown.map((change) => cutEnd(`  ${describeChange(change)}`, width)));
+    const { system, set, measure } = difference;
+    lines.push(
+      '',
+      cutEnd(
+        `${oneLine(system)}: queries that ${word} most ${measure}${isOneOfSeveral ? ` (${oneLine(set)})` : ''}`,
+        width,
+      ),
+    );
+    lines.push(...shown.flatMap((change) => describeExample(change, width)));
   }
   return lines;
 }
 
-function describeChange({ query, text, base, value }: QueryChange): string {
-  return `${fixed(base)} -> ${fixed(value)}  ${oneLine(text === undefined ? query : `${query}: ${text}`)}`;
+function describeExample({ query, text, base, value, before, after }: Example, width: number): string[] {
+  const name = oneLine(text === undefined ? query : `${query}: ${text}`);
+  return [
+    cutEnd(`  ${fixed(base)} -> ${fixed(value)}  ${name}`, width),
+    ...(before[0] ? [cutEnd(`    first before: ${describeTop(before[0])}`, width)] : []),
+    ...(after[0] ? [cutEnd(`    first after:  ${describeTop(after[0])}`, width)] : []),
+  ];
+}
+
+function describeTop({ id, grade, title, text }: TopPassage): string {
+  const judged = grade === null ? 'not judged' : `grade ${grade}`;
+  return oneLine(`${id} (${judged})  ${title || text || ''}`);
 }
 
 function wrap(text: string, width: number): string[] {

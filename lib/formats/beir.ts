@@ -29,29 +29,39 @@ export interface BeirOptions extends Pick<ReadOptions, 'signal'> {
  * @see Thakur et al. 2021, BEIR, arXiv:2104.08663
  */
 export async function readBeir(directory: string, options: BeirOptions = {}): Promise<TestCollection> {
-  const { split = 'test', signal } = options;
+  const { signal } = options;
+  const { queries, qrels } = await readJudgedQueries(directory, options);
+  const corpus: Passage[] = [];
+  for await (const passage of readCorpus(directory, { signal })) corpus.push(passage);
+  const judged = judgedPassages(qrels);
+  if (!corpus.some(({ id }) => judged.has(id))) throw noJudgedPassage(directory);
+  return { corpus, queries, qrels };
+}
+
+/** The judged queries of a BEIR directory with their judgements, without its corpus. @throws as readBeir */
+export async function readJudgedQueries(
+  directory: string,
+  { split = 'test', signal }: BeirOptions = {},
+): Promise<Omit<TestCollection, 'corpus'>> {
   const qrels = await readQrels(directory, split, { signal });
   const judged = new Set(qrels.keys());
   const queries = (await readQueries(directory, { signal })).filter((query) => judged.delete(query.id));
   const [unknown] = judged;
-  if (unknown !== undefined) {
-    throw new DataError(
-      { file: join(directory, 'qrels', `${split}.tsv`) },
-      `Expected every judged query in queries.jsonl but "${unknown}" is not there (${judged.size} such queries).`,
-    );
-  }
-  const corpus: Passage[] = [];
-  for await (const passage of readCorpus(directory, { signal })) corpus.push(passage);
-  checkJudgedPassages(directory, corpus, qrels);
-  return { corpus, queries, qrels };
+  if (unknown === undefined) return { queries, qrels };
+  throw new DataError(
+    { file: join(directory, 'qrels', `${split}.tsv`) },
+    `Expected every judged query in queries.jsonl but "${unknown}" is not there (${judged.size} such queries).`,
+  );
 }
 
-function checkJudgedPassages(directory: string, corpus: Passage[], qrels: Qrels): void {
-  const ids = new Set(corpus.map((passage) => passage.id));
-  for (const judged of qrels.values()) {
-    for (const id of judged.keys()) if (ids.has(id)) return;
-  }
-  throw new DataError(
+/** Ids of all passages that are judged for any query. */
+export function judgedPassages(qrels: Qrels): Set<string> {
+  return new Set([...qrels.values()].flatMap((grades) => [...grades.keys()]));
+}
+
+/** What to say of a corpus that has not one judged passage. */
+export function noJudgedPassage(directory: string): DataError {
+  return new DataError(
     { file: join(directory, 'corpus.jsonl') },
     'Expected the judged passages but has none of them; corpus and qrels are of different collections or ids.',
   );

@@ -18,6 +18,9 @@ import { loadEmbedder, type Workbench } from './workbench.js';
 /** Which queries base and trained model are compared on. */
 export type EvaluatedOn = 'test' | 'dev';
 
+/** Queries that gained most, and lost most, of which comparison.json tells. */
+const EXAMPLES = 10;
+
 /** What evaluation/comparison.json holds. */
 export interface EvaluationResult {
   /**
@@ -31,7 +34,7 @@ export interface EvaluationResult {
 /** Base against trained model on held-out queries: runs, measures of each query, and evaluation/comparison.json. */
 export async function evaluationStage(bench: Workbench): Promise<Stage> {
   const { options, directory } = bench;
-  const { data, split, measures, k, resamples, seed, signal } = options;
+  const { data, split, measures, by, k, resamples, seed, signal } = options;
   // Read now, so that a broken test set does not show after hours of training.
   const test = data === undefined ? undefined : await hashCollection(await readBeir(data, { split, signal }), signal);
   return {
@@ -40,6 +43,7 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
       on: test ? 'test' : 'dev',
       split,
       measures,
+      by,
       k,
       resamples,
       seed,
@@ -53,19 +57,18 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
       const trained = await runOfModel(directory.file('model'), collection, bench);
       await writeTrecRun(directory.file('baseRun'), base, { tag: 'base', signal });
       await writeTrecRun(directory.file('trainedRun'), trained, { tag: 'trained', signal });
-      const choices = { measures, resamples, seed, signal };
+      const on: EvaluatedOn = test ? 'test' : 'dev';
       const comparison = await compare({
         base: { name: 'base', run: base },
         others: [{ name: 'trained', run: trained }],
-        data: collection,
-        ...choices,
+        data: { name: data ?? 'dev lists', data: collection },
+        ...{ measures, resamples, seed, signal, examples: EXAMPLES, by: test ? by : 'type' },
       });
-      const on: EvaluatedOn = test ? 'test' : 'dev';
       await writeJson(directory.file('baseMeasures'), await perQuery(collection, base, comparison));
       await writeJson(directory.file('trainedMeasures'), await perQuery(collection, trained, comparison));
       await writeJson(directory.file('comparison'), { on, comparison } satisfies EvaluationResult);
-      const { measure, base: before, value: after, pRandomization: p } = comparison.differences[0]!;
-      return { on, queries: comparison.queries, measure, base: before, trained: after, p };
+      const { queries, measure, base: before, value: after, pRandomization: p } = comparison.differences[0]!;
+      return { on, queries, measure, base: before, trained: after, p };
     },
   };
 }
@@ -100,7 +103,7 @@ export async function devCollection(bench: Workbench): Promise<TestCollection> {
   );
   return {
     corpus: [...corpus].filter(({ id }) => !unusable.has(id)),
-    queries: lists.map(({ id, query }) => ({ id, text: query })),
+    queries: lists.map(({ id, query, type }) => ({ id, text: query, type: type ?? '(none)' })),
     qrels: new Map(lists.map(({ id, source }) => [id, new Map([[source!, grade]])])),
   };
 }

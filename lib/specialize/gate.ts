@@ -21,9 +21,9 @@ export interface GuardResult {
 
 /** Reads a guard's result off a comparison of one system with its base, by the first measure. */
 export function guardResult(name: string, comparison: Comparison, allowedLoss: number): GuardResult {
-  const { measure, base, value, difference, interval } = comparison.differences[0]!;
+  const { measure, queries, base, value, difference, interval } = comparison.differences[0]!;
   const holds = difference >= -allowedLoss;
-  return { name, measure, queries: comparison.queries, base, value, difference, interval, allowedLoss, holds };
+  return { name, measure, queries, base, value, difference, interval, allowedLoss, holds };
 }
 
 /** Why a model does not pass, in sentences; empty if it does. */

@@ -66,6 +66,8 @@ export interface SpecializeOptions extends PreparationOptions, TrainingChoices, 
   split?: string;
   /** Measures by ir_measures' names; the first decides the verdict. Default nDCG@10, R@100, RR@10, AP, P@10. */
   measures?: readonly string[];
+  /** Field of the test queries to break the comparison down by, such as `metadata.kind`. Dev lists: by type. */
+  by?: string;
   /** Passages per query that are evaluated. Default 1,000. */
   k?: number;
   /** Resamples of bootstrap and randomisation test. Default 10,000. */
@@ -103,7 +105,7 @@ export const specializeOptionNames: readonly string[] = [
     ...['depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
     ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
     ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
-    ...['data', 'split', 'measures', 'k', 'resamples', 'seed', 'until'],
+    ...['data', 'split', 'measures', 'by', 'k', 'resamples', 'seed', 'until'],
     ...['significance', 'significanceTest', 'guards', 'guardLoss', 'mixingShares'],
     ...['onStage', 'signal', 'onProgress'],
     ...trainingChoices,

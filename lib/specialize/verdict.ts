@@ -1,4 +1,5 @@
-import type { Comparison, Difference } from '../evaluation/compare.js';
+import type { Comparison } from '../evaluation/compare.js';
+import type { Difference } from '../evaluation/differences.js';
 
 /** The paired tests that may decide, and where a comparison keeps each one's p-value. */
 export const SIGNIFICANCE_TESTS = {
@@ -51,7 +52,7 @@ export function judge(comparison: Comparison, options: JudgeOptions): Verdict {
   const isSignificant = p < significance;
   const outcome = !isSignificant ? 'undecided' : difference > 0 ? 'better' : 'worse';
   const facts = { measure, base, trained, difference, interval, test, p, looks, outcome, significance } as const;
-  return { ...facts, text: `${sentence(facts, comparison.queries)}${on === 'dev' ? ` ${DEV_WARNING}` : ''}` };
+  return { ...facts, text: `${sentence(facts, first.queries)}${on === 'dev' ? ` ${DEV_WARNING}` : ''}` };
 }
 
 const DEV_WARNING =

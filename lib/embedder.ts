@@ -1,3 +1,4 @@
+import type { CountTokens } from './corpus/splitter.js';
 import { InvalidArgumentError } from './errors.js';
 import { breather } from './event-loop.js';
 import { type EmbeddingModel, loadModel, type ModelOptions, modelOptionNames } from './models/model.js';
@@ -130,6 +131,13 @@ export class Embedder implements AsyncDisposable {
       to.embeddings.set(row, (to.start + rows[i]!) * this.dimension);
     }
   }
+
+  /**
+   * How many tokens each text has, uncut and without prefix and special tokens. Can be passed on by itself, as
+   * loadCorpus takes it.
+   * @throws InvalidArgumentError naming the first text that is no string
+   */
+  readonly countTokens: CountTokens = (texts) => this.#model.tokenizer.count(texts);
 
   /**
    * Saves the model in sentence-transformers' layout, with the settings it was loaded with.

@@ -108,7 +108,17 @@ describe('listwise (command line)', function () {
     it('lists the options of specialize under headings, and its own default of --list-length', async () => {
       const { stdout } = await run('specialize', '--help');
       const headings = [...stdout.matchAll(/^([A-Z][a-z ]+):$/gm)].map(([, heading]) => heading);
-      const stages = ['Inputs', 'Candidates and teacher', 'Lists', 'Training', 'Evaluation', 'Gate', 'Model', 'Output'];
+      const stages = [
+        'Inputs',
+        'Corpus',
+        'Candidates and teacher',
+        'Lists',
+        'Training',
+        'Evaluation',
+        'Gate',
+        'Model',
+        'Output',
+      ];
       expect(headings).to.deep.equal([...stages, 'Options', 'Examples']);
       const under = (heading: string) => stdout.split(`\n${heading}:\n`)[1]?.split('\n\n')[0];
       expect(under('Inputs')).to.include('--corpus').and.to.include('--queries').and.to.not.include('--epochs');

@@ -84,7 +84,7 @@ describe('loadCorpus of files', () => {
       passage('2', 'x'),
     ]);
     expect((await rejection(load(join(directory, 'twice.csv')))).message).to.equal(
-      `${directory}/twice.csv:5 (field "_id"): Expected ids that stand once but "1" stands on line 2 already; ` +
+      `${directory}/twice.csv:5: Expected ids that stand once but "1" stands on line 2 already; ` +
         'mend the file, or choose skip by the option duplicateIds.',
     );
     expect((await rejection(load(join(directory, 'short.csv')))).message).to.match(
@@ -222,7 +222,7 @@ describe('cleaning of a corpus', () => {
         'the option controlCharacters.',
     );
     expect(await message({ invalidUtf8: 'replace' })).to.equal(
-      `${file}:6 (field "_id"): Expected ids that stand once but "a" stands on line 1 already; mend the file, or choose ` +
+      `${file}:6: Expected ids that stand once but "a" stands on line 1 already; mend the file, or choose ` +
         'skip by the option duplicateIds.',
     );
     expect(await message({ emptyTexts: 'drop' as 'skip' })).to.equal(

@@ -120,7 +120,7 @@ describe('PackedCorpus', () => {
     for (const first of [3, 2990]) {
       await writeFile(file, lines([...passages, { ...passages[first]!, text: 'again' }]));
       expect((await rejection(loadCorpus(file, options))).message).to.contain(
-        `${file}:3001 (field "_id"): Expected ids that stand once but "${passages[first]!.id}" stands on line ${first + 1} already`,
+        `${file}:3001: Expected ids that stand once but "${passages[first]!.id}" stands on line ${first + 1} already`,
       );
     }
   });

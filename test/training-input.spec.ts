@@ -95,12 +95,12 @@ describe('trainListwise, given bad input,', () => {
     [
       'a corpus that is a number',
       { lists: train, corpus: 5 },
-      /^Expected a BEIR directory, a corpus\.jsonl, or passages for corpus but received 5\.$/,
+      /^Expected the path of a corpus, or passages, for corpus but received 5\.$/,
     ],
     [
       'a corpus that is null',
       { lists: train, corpus: null },
-      /^Expected a BEIR directory, a corpus\.jsonl, or passages for corpus but received null\.$/,
+      /^Expected the path of a corpus, or passages, for corpus but received null\.$/,
     ],
     [
       'a Map whose passage has no text',

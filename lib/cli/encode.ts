@@ -1,11 +1,11 @@
 import { extname } from 'node:path';
-import { loadCorpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
+import type { CountTokens } from '../corpus/splitter.js';
 import { InvalidArgumentError } from '../errors.js';
 import { readQueries } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
-import type { LongWork } from '../types.js';
-import type { CommandSpec } from './command.js';
+import { type CommandSpec, grouped, type Session } from './command.js';
+import { corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { recordOf, writeEmbeddings } from './embeddings-file.js';
 import { lengthOption, loadingOptions, loadingOptionsOf, modelOption } from './model-options.js';
 
@@ -13,8 +13,8 @@ export const encodeCommand: CommandSpec = {
   name: 'encode',
   summary: 'turn passages or queries into embeddings',
   description:
-    'Encodes passages (JSON Lines of _id, title, text) or queries (_id, text): a file, or the corpus.jsonl or ' +
-    'queries.jsonl of a directory.\n\nWrites, by the ending of --output: .npy, a matrix for numpy.load, with ' +
+    'Encodes passages (any corpus that `search` takes) or queries (JSON Lines of _id and text): a file, or a ' +
+    'directory that has them.\n\nWrites, by the ending of --output: .npy, a matrix for numpy.load, with ' +
     '<output>.json beside it (ids of the rows, model, prefix, length); or .jsonl, a line {"_id", "embedding"} for each ' +
     'text. Embeddings have unit length, so an inner product is a cosine.',
   options: [
@@ -24,6 +24,7 @@ export const encodeCommand: CommandSpec = {
     { name: 'kind', kind: 'text', choices: ['passage', 'query'], help: 'which prefix applies (default: passage)' },
     lengthOption,
     ...loadingOptions,
+    ...grouped('Corpus', corpusReadingOptions),
   ],
   examples: [
     {
@@ -35,16 +36,18 @@ export const encodeCommand: CommandSpec = {
       purpose: 'queries, as JSON Lines',
     },
   ],
-  async run(options, { signal, onProgress }) {
+  async run(options, session) {
+    const { signal, onProgress } = session;
     const { model, input, output } = options as { model: string; input: string; output: string };
     const { kind = 'passage', maxLength } = options as { kind?: 'passage' | 'query'; maxLength?: number };
     const format = extname(output);
     if (format !== '.npy' && format !== '.jsonl') {
       throw new InvalidArgumentError('output', 'a file name that ends in .npy or .jsonl', output);
     }
-    const { ids, texts } = await readTexts(input, kind, { signal, onProgress });
     const { Embedder } = await import('../embedder.js');
     await using embedder = await Embedder.load(model, { ...loadingOptionsOf(options), signal, onProgress });
+    const { countTokens } = embedder;
+    const { ids, texts } = await readTexts(input, { ...options, kind }, { ...session, countTokens });
     const values = await embedder.encode(texts, { kind, maxLength, signal, onProgress });
     const record = await recordOf(embedder, { model, kind, texts, maxLength, signal });
     if (format === '.npy') await writeEmbeddings(output, { record: { ...record, ids }, values, signal });
@@ -59,14 +62,14 @@ export const encodeCommand: CommandSpec = {
 /** Texts as the model reads them, with their ids. */
 async function readTexts(
   input: string,
-  kind: 'passage' | 'query',
-  work: LongWork,
+  options: Record<string, unknown> & { kind: 'query' | 'passage' },
+  session: Session & { countTokens: CountTokens },
 ): Promise<{ ids: string[]; texts: string[] }> {
-  if (kind === 'query') {
-    const queries = await readQueries(input, work.signal ? { signal: work.signal } : {});
+  if (options.kind === 'query') {
+    const queries = await readQueries(input, { signal: session.signal });
     return { ids: queries.map(({ id }) => id), texts: queries.map(({ text }) => text) };
   }
-  const corpus = await loadCorpus(input, work);
+  const corpus = await corpusOf(input, options, session);
   return { ids: [...corpus.ids()], texts: Array.from(corpus, (passage) => passageText(passage)) };
 }
 

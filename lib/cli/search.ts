@@ -1,5 +1,5 @@
 import { embedCorpus } from '../candidates/embeddings.js';
-import { type Corpus, loadCorpus } from '../corpus/corpus.js';
+import type { Corpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
 import type { Embedder } from '../embedder.js';
 import { readQueries } from '../formats/beir.js';
@@ -7,7 +7,8 @@ import { writeTrecRun } from '../formats/trec.js';
 import { searchEmbeddings, toRun } from '../search.js';
 import { oneLine } from '../terminal.js';
 import type { LongWork, Query, Run } from '../types.js';
-import { type CommandSpec, UsageError } from './command.js';
+import { type CommandSpec, grouped, UsageError } from './command.js';
+import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { readEmbeddings, recordOf, writeEmbeddings } from './embeddings-file.js';
 import { lengthOption, loadingOptions, loadingOptionsOf, modelOption } from './model-options.js';
 
@@ -20,7 +21,7 @@ export const searchCommand: CommandSpec = {
   texts: { name: 'query', help: 'queries, each in quotes' },
   options: [
     modelOption,
-    { name: 'corpus', kind: 'text', value: 'path', required: true, help: 'corpus.jsonl or the directory that has it' },
+    { name: 'corpus', kind: 'text', value: 'path', required: true, help: CORPUS_HELP },
     { name: 'queries', kind: 'text', value: 'file', help: 'JSON Lines of _id and text, instead of queries here' },
     { name: 'k', kind: 'whole', value: 'passages', help: 'how many to find for each query (default: 10)' },
     {
@@ -32,6 +33,7 @@ export const searchCommand: CommandSpec = {
     { name: 'saveRun', kind: 'text', value: 'file', help: "also write the ranking, in TREC's layout" },
     lengthOption,
     ...loadingOptions,
+    ...grouped('Corpus', corpusReadingOptions),
   ],
   examples: [
     {
@@ -43,13 +45,15 @@ export const searchCommand: CommandSpec = {
       purpose: 'many queries, corpus encoded once',
     },
   ],
-  async run(options, { signal, onProgress }, texts) {
+  async run(options, session, texts) {
+    const { signal, onProgress } = session;
     const work = { signal, onProgress };
     const { model, saveRun, k = 10 } = options as { model: string; saveRun?: string; k?: number };
     const queries = await queriesOf(options.queries as string | undefined, texts, signal);
-    const corpus = await loadCorpus(options.corpus as string, work);
     const { Embedder } = await import('../embedder.js');
     await using embedder = await Embedder.load(model, { ...loadingOptionsOf(options), ...lengthOf(options), ...work });
+    const { countTokens } = embedder;
+    const corpus = await corpusOf(options.corpus as string, options, { ...session, countTokens });
     const { ids, values } = await corpusEmbeddings(embedder, corpus, { options, ...work });
     const asked = await embedder.encode(
       queries.map(({ text }) => text),

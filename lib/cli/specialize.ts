@@ -3,6 +3,7 @@ import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
 import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session, UsageError } from './command.js';
+import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { describeEvent, trainingOptions } from './train.js';
@@ -17,6 +18,7 @@ const corpusOptions: readonly OptionSpec[] = [
     help: 'ids of passages to leave out, one a line',
   },
   { name: 'excludeJudged', kind: 'flag', help: 'leave out passages that the test set judges' },
+  { name: 'excludeQrels', kind: 'text', value: 'file', help: 'leave out passages that these judgements name' },
   {
     name: 'maxPassages',
     kind: 'whole',
@@ -122,12 +124,13 @@ export const specializeCommand: CommandSpec = {
         value: 'path',
         required: true,
         orApiValue: 'array',
-        help: 'corpus.jsonl or the directory that has it',
+        help: CORPUS_HELP,
       },
       modelOption,
       { name: 'queries', kind: 'text', value: 'file', required: true, help: 'queries written for passages' },
       ...corpusOptions,
     ]),
+    ...grouped('Corpus', corpusReadingOptions),
     ...grouped('Candidates and teacher', candidateOptions),
     ...grouped('Lists', listOptions),
     ...grouped('Training', trainingOptions),

@@ -1,7 +1,11 @@
+import { type Corpus, type CorpusOptions, corpusOptionsOf } from '../corpus/corpus.js';
+import { resolveModel } from '../models/hub.js';
+import { tokenCounter } from '../models/token-counter.js';
 import type { TrainingOptions } from '../training/options.js';
 import type { TrainingEvent } from '../training/run-start.js';
 import type { TrainingResult } from '../training/train.js';
-import { type CommandSpec, grouped, type OptionSpec } from './command.js';
+import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
+import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 
@@ -109,10 +113,11 @@ export const trainCommand: CommandSpec = {
         kind: 'text',
         value: 'path',
         orApiValue: 'array',
-        help: 'corpus.jsonl or the directory that has it',
+        help: CORPUS_HELP,
       },
       { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
     ]),
+    ...grouped('Corpus', corpusReadingOptions),
     ...grouped('Training', trainingOptions),
     ...grouped('Model', loadingOptions),
     ...grouped('Output', [
@@ -129,13 +134,33 @@ export const trainCommand: CommandSpec = {
       purpose: 'options from a file, some changed here',
     },
   ],
-  async run(options, { signal, onProgress, say }) {
+  async run(all, session) {
+    const { signal, onProgress, say } = session;
+    const { options, corpus } = await readingSplitOff(all, session);
     const { trainListwise } = await import('../training/train.js');
     const onEvent = (event: TrainingEvent) => say(describeEvent(event));
-    const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress, onEvent });
+    const given = options as unknown as TrainingOptions;
+    const result = await trainListwise({ ...given, ...(corpus && { corpus }), signal, onProgress, onEvent });
     return { json: result, text: readable(result) };
   },
 };
+
+/** The options of trainListwise, and the corpus where options beside them say how it is read. */
+async function readingSplitOff(
+  given: Record<string, unknown>,
+  session: Session,
+): Promise<{ options: Record<string, unknown>; corpus?: Corpus }> {
+  const reading = Object.keys(corpusOptionsOf(given as CorpusOptions));
+  const options = Object.fromEntries(Object.entries(given).filter(([name]) => !reading.includes(name)));
+  const { corpus, model, revision } = given as { corpus?: unknown; model: string; revision?: string };
+  if (reading.length === 0 || typeof corpus !== 'string') return { options };
+  const { signal, onProgress } = session;
+  const directory = await resolveModel(model, { revision, signal, onProgress });
+  return {
+    options,
+    corpus: await corpusOf(corpus, given, { ...session, countTokens: tokenCounter(directory, signal) }),
+  };
+}
 
 /** What a run tells of itself, as a line for people. */
 export function describeEvent(event: TrainingEvent): string {

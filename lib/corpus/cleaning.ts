@@ -41,6 +41,21 @@ export interface CorpusReport extends Record<Mistake, MistakeCount> {
   skipped: number;
 }
 
+/** How often each mistake occurred, without those that did not. */
+export function countMistakes(report: CorpusReport): Partial<Record<Mistake, number>> {
+  const found = Object.keys(cleaningChoices).filter((name) => report[name as Mistake].count > 0);
+  return Object.fromEntries(found.map((name) => [name, report[name as Mistake].count]));
+}
+
+/** A line for people about each mistake that occurred. */
+export function describeMistakes(report: CorpusReport): string[] {
+  return Object.keys(cleaningChoices).flatMap((name) => {
+    const { count, handling, examples } = report[name as Mistake];
+    const first = examples.join(', ') + (count > examples.length ? ', ...' : '');
+    return count === 0 ? [] : [`corpus: ${name} ${count} (${handling}): ${first}`];
+  });
+}
+
 const EXAMPLES = 3;
 const CONTROL = /[^\P{Cc}\t\n\r]/u;
 const CONTROLS = /[^\P{Cc}\t\n\r]/gu;
@@ -61,10 +76,13 @@ export function settleCleaning(options: CleaningOptions): Settled {
 /** Looks at passages as they are read, counts mistakes and does what was chosen. */
 export class Cleaning {
   readonly #choices: Settled;
+  readonly #idField: string | undefined;
   readonly report: CorpusReport;
 
-  constructor(options: CleaningOptions) {
+  /** @param options.idField for messages */
+  constructor(options: CleaningOptions & { idField?: string }) {
     this.#choices = settleCleaning(options);
+    this.#idField = options.idField;
     const counts = Object.entries(this.#choices).map(([name, handling]) => [
       name,
       { count: 0, handling, examples: [] } satisfies MistakeCount,
@@ -92,7 +110,8 @@ export class Cleaning {
 
   /** A passage whose id came before. @throws DataError unless such passages are skipped */
   duplicate(passage: PlacedPassage, earlier: string): void {
-    this.#note('duplicateIds', passage, `ids that stand once but "${passage.id}" stands ${earlier} already`, '_id');
+    const problem = `ids that stand once but "${passage.id}" stands ${earlier} already`;
+    this.#note('duplicateIds', passage, problem, this.#idField);
   }
 
   /** Counts a mistake. @returns whether the passage is skipped */

@@ -2,7 +2,15 @@ import { describe, NotFoundError } from '../errors.js';
 import type { Passage } from '../types.js';
 import type { CorpusReport } from './cleaning.js';
 
-export { type CorpusOptions, type CorpusSource, checkCorpusSource, loadCorpus } from './load.js';
+export {
+  type CorpusOptions,
+  type CorpusSource,
+  checkCorpusSource,
+  corpusOptionNames,
+  corpusOptionsOf,
+  loadCorpus,
+  settleCorpusOptions,
+} from './load.js';
 
 /** Passages by row and by id. Rows are 0 to size - 1 in the corpus' order, and are the rows of its embeddings. */
 export interface Corpus extends Iterable<Passage> {

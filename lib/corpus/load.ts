@@ -39,6 +39,12 @@ export const corpusOptionNames: readonly string[] = [
   ...['corpusMemory', 'corpusCache'],
 ];
 
+/** Of a function's options, those that say how its corpus is read. */
+export function corpusOptionsOf(options: CorpusOptions): CorpusOptions {
+  const given = Object.entries(options).filter(([name]) => corpusOptionNames.includes(name));
+  return Object.fromEntries(given) as CorpusOptions;
+}
+
 /** @throws InvalidArgumentError for an option that cannot be */
 export function settleCorpusOptions(options: CorpusOptions): Required<Pick<CorpusOptions, 'corpusMemory'>> {
   settleFileOptions(options);

@@ -1,6 +1,7 @@
 import { embedCorpus } from '../candidates/embeddings.js';
 import { writeNpy } from '../candidates/npy.js';
 import type { DroppedQuery } from '../candidates/selection.js';
+import { countMistakes } from '../corpus/cleaning.js';
 import { requirePassages } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
 import { sampleIds } from '../corpus/sample.js';
@@ -8,8 +9,10 @@ import { writeLines } from '../formats/atomic.js';
 import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { readLines } from '../formats/lines.js';
+import { readQrelsFile } from '../formats/qrels.js';
 import { hashInputFile, hashTexts } from '../hashes.js';
 import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
+import type { Qrels } from '../types.js';
 import { nothingToTrainOn } from './dropped.js';
 import type { SettledOptions } from './options.js';
 import { FILES } from './run-directory.js';
@@ -27,8 +30,11 @@ export async function corpusStage(bench: Workbench): Promise<Stage> {
     options: { minCharacters, duplicateWindow, excludeJudged: options.excludeJudged },
     inputs: { corpus: sha256, 'excluded passages': await hashTexts(excluded, signal) },
     outputs: [FILES.corpus, FILES.duplicates],
-    work: async () => {
-      const dropped = await findDuplicates(corpus, { minCharacters, duplicateWindow, ...work });
+    work: async (partial) => {
+      const dropped = await findDuplicates(corpus, {
+        ...{ minCharacters, duplicateWindow, temporaryDirectory: partial.directory },
+        ...work,
+      });
       await writeJsonl(directory.file('duplicates'), dropped, { signal });
       const { tooShort, contained } = dropped.counts();
       const excludedOnly = excluded.filter((id) => !dropped.has(corpus.row(id)!));
@@ -38,21 +44,25 @@ export async function corpusStage(bench: Workbench): Promise<Stage> {
         duplicates: contained,
         excluded: excluded.length,
         usable: corpus.size - tooShort - contained - excludedOnly.length,
+        ...(corpus.report && countMistakes(corpus.report)),
       };
-      await writeLines(directory.file('corpus'), [JSON.stringify({ sha256, ...counts, excluded }, null, 2)]);
+      await writeLines(directory.file('corpus'), [
+        JSON.stringify({ sha256, ...counts, mistakes: corpus.report, excluded }, null, 2),
+      ]);
       return counts;
     },
   };
 }
 
 async function excludedIds({ corpus, options }: Workbench): Promise<string[]> {
-  const { exclude = [], excludeJudged, data, split, signal } = options;
+  const { exclude = [], excludeJudged, excludeQrels, data, split, signal } = options;
   const named = typeof exclude === 'string' ? await readIds(exclude, signal) : exclude;
   const excluded = requirePassages(corpus, named, typeof exclude === 'string' ? exclude : 'exclude');
-  if (excludeJudged) {
-    for (const judged of (await readQrels(data!, split, { signal })).values()) {
-      for (const id of judged.keys()) if (corpus.has(id)) excluded.add(id);
-    }
+  const judgements: Qrels[] = [];
+  if (excludeJudged) judgements.push(await readQrels(data!, split, { signal }));
+  if (excludeQrels !== undefined) judgements.push(await readQrelsFile(excludeQrels, { signal }));
+  for (const judged of judgements.flatMap((qrels) => [...qrels.values()])) {
+    for (const id of judged.keys()) if (corpus.has(id)) excluded.add(id);
   }
   return [...excluded].sort();
 }

@@ -1,7 +1,14 @@
 import { type Bm25Options, settleBm25Options } from '../candidates/bm25.js';
 import { type SelectionOptions, settleSelectionOptions } from '../candidates/selection.js';
-import { type CorpusSource, checkCorpusSource } from '../corpus/corpus.js';
+import {
+  type CorpusOptions,
+  type CorpusSource,
+  checkCorpusSource,
+  corpusOptionNames,
+  settleCorpusOptions,
+} from '../corpus/corpus.js';
 import { type DuplicateOptions, settleDuplicateOptions } from '../corpus/duplicates.js';
+import type { SortOptions } from '../corpus/key-sorter.js';
 import { InvalidArgumentError } from '../errors.js';
 import { parseMeasures } from '../evaluation/measures.js';
 import { checkResampling } from '../evaluation/statistics.js';
@@ -19,7 +26,8 @@ import type { SignificanceTest } from './verdict.js';
 export type Retriever = 'dense' | 'bm25';
 
 /** Options of the stages before training. */
-type PreparationOptions = Omit<DuplicateOptions, keyof LongWork> &
+type PreparationOptions = Omit<CorpusOptions, 'countTokens'> &
+  Omit<DuplicateOptions, keyof LongWork | keyof SortOptions> &
   Omit<Bm25Options, 'maxCharacters'> &
   Omit<SelectionOptions, keyof LongWork> &
   FusedWeights &
@@ -33,7 +41,7 @@ type TrainingChoices = Omit<
 
 /** What specialize takes. `corpus`, `model`, `queries` and `output` must be given. */
 export interface SpecializeOptions extends PreparationOptions, TrainingChoices, LongWork {
-  /** The passages to search: a BEIR directory, a corpus.jsonl, or passages. */
+  /** The passages to search: the path of their files (a BEIR directory, CSV, Markdown, ...), or passages. */
   corpus: CorpusSource;
   /** The model to make better at searching them: a directory or a Hub name. */
   model: string;
@@ -54,6 +62,8 @@ export interface SpecializeOptions extends PreparationOptions, TrainingChoices, 
    * judgements are read in training, and the passages are those that the model is to search.
    */
   excludeJudged?: boolean;
+  /** A file of judgements, as BEIR or TREC writes them, whose passages are excluded too. */
+  excludeQrels?: string;
   /** Most passages whose queries are used, a seeded sample. Default 100,000. */
   maxPassages?: number;
   /** Who finds candidates. Default ['dense'], the model itself. */
@@ -101,8 +111,9 @@ export const trainingChoices: readonly string[] = trainingOptionNames.filter(
 /** Names of SpecializeOptions, for refusing others. */
 export const specializeOptionNames: readonly string[] = [
   ...new Set([
-    ...['corpus', 'model', 'queries', 'output', 'teacher', 'exclude', 'excludeJudged', 'maxPassages', 'retrievers'],
-    ...['depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
+    ...['corpus', 'model', 'queries', 'output', 'teacher', 'exclude', 'excludeJudged', 'excludeQrels', 'maxPassages'],
+    ...corpusOptionNames.filter((name) => name !== 'countTokens'),
+    ...['retrievers', 'depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
     ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
     ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
     ...['data', 'split', 'measures', 'by', 'k', 'resamples', 'seed', 'until'],
@@ -168,6 +179,7 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   checkPlaces(options);
   checkCounts(options);
   checkGateOptions(options);
+  settleCorpusOptions(options);
   settleDuplicateOptions(options);
   settleSelectionOptions(options);
   settleBm25Options(options);
@@ -182,9 +194,9 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
 }
 
 function checkPlaces(options: SettledOptions): void {
-  for (const name of ['model', 'queries', 'output', 'data'] as const) {
+  for (const name of ['model', 'queries', 'output', 'data', 'excludeQrels'] as const) {
     const value: unknown = options[name];
-    if (name === 'data' && value === undefined) continue;
+    if ((name === 'data' || name === 'excludeQrels') && value === undefined) continue;
     if (typeof value !== 'string' || value === '')
       throw new InvalidArgumentError(name, 'a path that is not empty', value);
   }

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { loadCorpus } from '../corpus/corpus.js';
+import { corpusOptionsOf, loadCorpus } from '../corpus/corpus.js';
 import { makeDirectory } from '../formats/writing.js';
 import type { Json } from '../hashes.js';
 import { readModelDirectory } from '../models/directory.js';
 import { resolveModel } from '../models/hub.js';
 import { checkOutside } from '../models/save-target.js';
+import { tokenCounter } from '../models/token-counter.js';
 import { candidatesStage } from './candidate-stages.js';
 import { corpusStage, embeddingsStage, queriesStage } from './corpus-stages.js';
 import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
@@ -113,7 +114,8 @@ async function openBench(options: SettledOptions): Promise<Workbench> {
   const directory = new RunDirectory(resolve(options.output));
   await checkOutside(options.output, modelDirectory, 'output');
   await checkOutput(options, directory, modelDirectory);
-  const corpus = await loadCorpus(options.corpus, { signal, onProgress });
+  const countTokens = tokenCounter(modelDirectory, signal);
+  const corpus = await loadCorpus(options.corpus, { ...corpusOptionsOf(options), countTokens, signal, onProgress });
   await makeDirectory(directory.path);
   return new Workbench({ options: settled, directory, corpus, modelDirectory });
 }

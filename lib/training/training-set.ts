@@ -1,5 +1,6 @@
 import { type Corpus, type CorpusSource, loadCorpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
+import type { CountTokens } from '../corpus/splitter.js';
 import { describe, InvalidArgumentError, ListwiseError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readLists } from '../lists/file.js';
@@ -52,7 +53,8 @@ export interface TrainingDataOptions extends LongWork {
  */
 export async function readTrainingData(model: EmbeddingModel, options: TrainingDataOptions): Promise<TrainingData> {
   const { signal, onProgress } = options;
-  const corpus = await settleCorpus(options.corpus, { signal, onProgress });
+  const countTokens: CountTokens = (texts) => model.tokenizer.count(texts, { signal });
+  const corpus = await settleCorpus(options.corpus, { signal, onProgress, countTokens });
   const reading = { corpus, listLength: options.listLength, signal };
   const train = await settleLists(options.lists, 'lists', reading);
   const dev = options.dev === undefined ? undefined : await settleLists(options.dev, 'dev', reading);
@@ -85,10 +87,10 @@ type PassageLookup = Pick<Corpus, 'has' | 'get'>;
 
 async function settleCorpus(
   source: TrainingCorpus | undefined,
-  { signal, onProgress }: LongWork,
+  reading: LongWork & { countTokens: CountTokens },
 ): Promise<PassageLookup | undefined> {
   if (source === undefined) return undefined;
-  if (!(source instanceof Map)) return loadCorpus(source as CorpusSource, { signal, onProgress });
+  if (!(source instanceof Map)) return loadCorpus(source as CorpusSource, reading);
   const map = source as ReadonlyMap<string, { title?: string; text: string } | string>;
   return {
     has: (id) => map.has(id),

@@ -17,6 +17,7 @@ export interface PackedTexts {
 }
 
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
+export type Precision = 'fp32' | 'bf16' | 'int8';
 export type Pooling = 'mean' | 'first-token';
 
 /** A transformer as data: what the packed block in csrc reads. A family (BERT, ...) is a function to this. */
@@ -47,8 +48,11 @@ export interface EncoderSpec {
   architecture: Architecture;
   weightNames: WeightNames;
   device: Device;
-  /** Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' is meant for CUDA. */
-  precision: 'fp32' | 'bf16';
+  /**
+   * Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' is meant for CUDA;
+   * 'int8', on the CPU, multiplies whole numbers in the linear layers and cannot be trained.
+   */
+  precision: Precision;
   /** 'portable' uses plain library operations on the CPU too: the reference that tests and benches compare with. */
   kernels?: 'fused' | 'portable';
 }
@@ -200,7 +204,7 @@ export interface NativeJob<T> {
 export interface NativeEncoder {
   readonly dimension: number;
   readonly device: string;
-  readonly precision: 'fp32' | 'bf16';
+  readonly precision: Precision;
   /** Texts × dimension embeddings, in the order of the texts. */
   encode(args: EncodeArgs): NativeJob<Float32Array>;
   /** Writes the weights under the names they were read by, other tensors of the source files included. */
@@ -232,7 +236,10 @@ export interface NativeTrainer {
 
 export interface NativeAddon {
   loadEncoder(spec: EncoderSpec): NativeJob<NativeEncoder>;
-  /** The trainer holds the encoder: while a step runs, the encoder is busy. */
+  /**
+   * The trainer holds the encoder: while a step runs, the encoder is busy.
+   * @throws NativeError with code UNSUPPORTED for an encoder in int8
+   */
   createTrainer(encoder: NativeEncoder, optimizer: OptimizerOptions): NativeTrainer;
   losses(args: LossArgs): NativeJob<LossGradients>;
   search(args: SearchArgs): NativeJob<TopK>;

@@ -209,7 +209,11 @@ describe('listwise (command line)', function () {
       ['search', { k: '10' }, '(field "k"): Expected a whole number but found "10".'],
       ['compare', { judgedOnly: 1 }, '(field "judgedOnly"): Expected true or false but found 1.'],
       ['evaluate', { measures: 'AP' }, '(field "measures"): Expected an array of strings but found "AP".'],
-      ['evaluate', { precision: 'fp8' }, '(field "precision"): Expected one of "fp32", "bf16" but found "fp8".'],
+      [
+        'evaluate',
+        { precision: 'fp8' },
+        '(field "precision"): Expected one of "fp32", "bf16", "int8" but found "fp8".',
+      ],
       ['train', { learningRate: null }, '(field "learningRate"): Expected a number but found null.'],
       ['specialize', { corpus: 5 }, '(field "corpus"): Expected a string or an array as the API takes it but found 5.'],
       ['specialize', { teacher: 5 }, 'Expected a string or an array or object as the API takes it but found 5.'],

@@ -48,7 +48,7 @@ describe('Embedder.load', () => {
       'Expected a whole number from 3 to 40, the most that this model can read, for queryMaxLength but received 1.',
     ],
     [{ device: 'tpu' }, `Expected 'auto', 'cpu', 'cuda' or 'cuda:N' for device but received "tpu".`],
-    [{ device: 'cpu', precision: 'bf16' }, `Expected 'fp32' on the CPU for precision but received "bf16".`],
+    [{ device: 'cpu', precision: 'bf16' }, `Expected 'fp32' or 'int8' on the CPU for precision but received "bf16".`],
   ];
   for (const [options, message] of wrong) {
     it(`refuses ${JSON.stringify(options)}`, async () => {

@@ -18,6 +18,17 @@ function randomTexts(vocabularySize: number, lengths: number[]): PackedTexts {
   };
 }
 
+/** Embeddings of texts. */
+export async function embeddings(spec: EncoderSpec): Promise<Float32Array> {
+  const encoder = await runJob(() => native().loadEncoder(spec));
+  const passages = randomTexts(spec.architecture.vocabularySize, LENGTHS);
+  try {
+    return await runJob(() => encoder.encode({ ...passages, pooling: 'mean', tokenBudget: 150, normalize: true }));
+  } finally {
+    encoder.dispose();
+  }
+}
+
 /** Embeddings of texts, and every gradient of a training step on them. */
 export async function compute(spec: EncoderSpec) {
   const { vocabularySize } = spec.architecture;

@@ -16,4 +16,12 @@ describe('evaluate on the whole of SciFact', () => {
     expect(result.queries).to.equal(300);
     expect(result.measures['nDCG@10']).to.be.closeTo(0.645, 0.001);
   });
+
+  it('gives nearly the same nDCG@10 in int8', async function () {
+    this.timeout('20m');
+    const options = { model: realModel, data: scifact, maxLength: 256, measures: ['nDCG@10'] };
+    const result = await evaluate({ ...options, modelOptions: { precision: 'int8' } });
+    console.log(`      nDCG@10 ${result.measures['nDCG@10']?.toFixed(4)} in ${result.seconds.toFixed(0)} s`);
+    expect(result.measures['nDCG@10']).to.be.closeTo(0.645, 0.005);
+  });
 });

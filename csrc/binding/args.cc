@@ -155,7 +155,9 @@ core::EncoderSpec readEncoderSpec(Args& args) {
   spec.files = args.strings("files");
   spec.weightNames = args.stringMap("weightNames");
   spec.device = args.string("device");
-  spec.bf16 = args.choice("precision", {"fp32", "bf16"}) == 1;
+  const auto precision = args.choice("precision", {"fp32", "bf16", "int8"});
+  spec.bf16 = precision == 1;
+  spec.int8 = precision == 2;
   spec.portable = args.has("kernels") && args.choice("kernels", {"fused", "portable"}) == 1;
   auto a = args.object("architecture");
   auto& out = spec.architecture;

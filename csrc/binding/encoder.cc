@@ -119,7 +119,9 @@ Napi::Value Encoder::device(const Napi::CallbackInfo& info) {
 
 Napi::Value Encoder::precision(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    return Napi::String::New(info.Env(), core()->spec().bf16 ? "bf16" : "fp32");
+    const auto self = core();
+    const auto& spec = self->spec();
+    return Napi::String::New(info.Env(), spec.int8 ? "int8" : spec.bf16 ? "bf16" : "fp32");
   });
 }
 

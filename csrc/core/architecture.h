@@ -29,6 +29,8 @@ struct EncoderSpec {
   std::map<std::string, std::string> weightNames;
   std::string device = "cpu";
   bool bf16 = false;
+  // Products by int8 weights and activations, on the CPU and forward only.
+  bool int8 = false;
   // Plain library operations instead of the fused CPU kernels: the reference that tests and benches
   // compare with.
   bool portable = false;

@@ -56,6 +56,11 @@ void checkSpec(const EncoderSpec& spec) {
     throw invalidArgument("Expected 'cpu', 'cuda' or 'cuda:N' for device but received \"" +
                           spec.device + "\".");
   }
+  if (spec.int8 && (isCuda || spec.portable)) {
+    throw invalidArgument(
+        "Expected device 'cpu' and kernels 'fused' for precision 'int8', which has kernels of its "
+        "own for the CPU alone.");
+  }
   if (isCuda && !at::hasCUDA()) {
     throw Error(
         "UNSUPPORTED",

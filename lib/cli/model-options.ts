@@ -12,8 +12,8 @@ export const loadingOptions: readonly OptionSpec[] = [
   {
     name: 'precision',
     kind: 'text',
-    choices: ['fp32', 'bf16'],
-    help: 'numbers inside the model (default: bf16 on CUDA)',
+    choices: ['fp32', 'bf16', 'int8'],
+    help: 'numbers inside the model (default: fp32, bf16 on CUDA); int8: on the CPU, faster, not for training',
   },
   { name: 'revision', kind: 'text', value: 'name', help: 'branch, tag or commit on the Hub' },
   { name: 'pooling', kind: 'text', choices: ['mean', 'first-token'], help: "pooling (default: the model's own)" },

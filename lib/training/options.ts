@@ -208,6 +208,9 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
   if (!['auto', 'must', 'never'].includes(options.resume)) {
     throw new InvalidArgumentError('resume', "'auto', 'must' or 'never'", options.resume);
   }
+  if (options.precision === 'int8') {
+    throw new InvalidArgumentError('precision', "'fp32' or 'bf16' (int8 cannot be trained)", options.precision);
+  }
   if (options.contrastiveWeight === 0 && options.listwiseWeight === 0) {
     throw new InvalidArgumentError('listwiseWeight', 'a number above 0 where contrastiveWeight is 0', 0);
   }

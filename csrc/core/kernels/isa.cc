@@ -1,5 +1,6 @@
 // Compiled once for each instruction set; see CMakeLists.txt.
 #include "attention.h"
+#include "int8.h"
 #include "rowwise.h"
 
 #define LISTWISE_TEXT_OF(x) #x
@@ -15,6 +16,7 @@ const Table table = {LISTWISE_TEXT(LISTWISE_ISA),
                      geluBackward,
                      addNorm,
                      normBackward,
-                     above};
+                     above,
+                     int8Product};
 
 }  // namespace listwise::core::kernels::LISTWISE_ISA

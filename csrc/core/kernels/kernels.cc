@@ -16,16 +16,20 @@ extern const Table table;
 namespace avx512 {
 extern const Table table;
 }
+namespace avx512vnni {
+extern const Table table;
+}
 
 static bool canRun(const Table& set) {
-  if (&set == &avx512::table) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  }
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (&set == &avx512vnni::table) return avx512 && __builtin_cpu_supports("avx512vnni");
+  if (&set == &avx512::table) return avx512;
   return &set != &avx2::table || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 }
 
-static const Table* const sets[] = {&avx512::table, &avx2::table, &baseline::table};
+static const Table* const sets[] = {&avx512vnni::table, &avx512::table, &avx2::table,
+                                    &baseline::table};
 #else
 static bool canRun(const Table&) {
   return true;

@@ -54,6 +54,28 @@ struct NormBackward {
   float* dBias;    // [columns], added to
 };
 
+// A matrix of weights [outputs, inputs] in whole numbers, each output with a scale of its own.
+struct Int8Weights {
+  // [outputs / 16][groups][16][4], zeros at the edges; groups are of 4 inputs.
+  const int8_t* packed;
+  const float* scales;  // [outputs]
+  const int32_t* sums;  // [outputs] of each output's numbers
+  int64_t outputs;
+  int64_t inputs;
+  int64_t groups;
+};
+
+// y = x W' + bias, or gelu of that; each row of x is turned into whole numbers on the way.
+struct Int8Product {
+  const float* x;  // [rows, inputs]
+  Int8Weights weights;
+  const float* bias;  // or null
+  float* y;           // [rows, outputs]
+  bool gelu;
+};
+
+constexpr int64_t int8BlockRows = 64;
+
 // One set of kernels, compiled once for each instruction set. Each works on one unit of work in the
 // calling thread; who calls them spreads units over threads. They are exact fp32: exp and erf to
 // about 1e-7, no flushing, no fast-math.
@@ -72,6 +94,8 @@ struct Table {
   void (*normBackward)(const NormBackward&, int64_t columns, int64_t first, int64_t last);
   // Writes the places in scores[0, n) that are above the bar to `found`; returns how many.
   int64_t (*above)(const float* scores, int64_t n, float bar, int32_t* found);
+  // Rows [first, last), at most int8BlockRows; `room` has int8BlockRows x groups x 4 bytes.
+  void (*int8Product)(const Int8Product&, int64_t first, int64_t last, uint8_t* room);
 };
 
 // The fastest set this processor can run, or the one that the variable LISTWISE_KERNELS names, if

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "../kernels/kernels.h"
+#include "int8_ops.h"
 #include "matmul.h"
 
 namespace listwise::core::nn {
@@ -188,6 +189,7 @@ void CpuOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
 }
 
 std::unique_ptr<Ops> makeOps(const EncoderSpec& spec) {
+  if (spec.int8) return std::make_unique<Int8Ops>();
   if (spec.device == "cpu" && !spec.bf16 && !spec.portable) return std::make_unique<CpuOps>();
   return std::make_unique<PortableOps>();
 }

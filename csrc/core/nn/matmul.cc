@@ -52,7 +52,7 @@ at::Tensor matmulTransposed(const at::Tensor& a, const at::Tensor& b, const at::
 
 at::Tensor matmulTransposedGelu(const at::Tensor& a, const at::Tensor& b, const at::Tensor& bias) {
   if (auto product = tryLinear(a, b, bias, "gelu"); product.defined()) return product;
-  auto product = at::addmm(bias, a, b.t());
+  auto product = matmulTransposed(a, b, bias);
   float* numbers = product.mutable_data_ptr<float>();
   at::parallel_for(0, product.numel(), 1 << 15, [&](int64_t first, int64_t last) {
     kernels::table().gelu(numbers + first, numbers + first, last - first);

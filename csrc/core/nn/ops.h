@@ -87,7 +87,7 @@ class Ops {
                                   at::ScalarType type) const = 0;
 };
 
-// CpuOps for fp32 on the CPU unless `portable`, PortableOps for the rest.
+// Int8Ops for int8, CpuOps for fp32 on the CPU unless `portable`, PortableOps for the rest.
 std::unique_ptr<Ops> makeOps(const EncoderSpec& spec);
 
 }  // namespace listwise::core::nn

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'NOT_WRITABLE'
   | 'UNSUPPORTED'
   | 'BUSY'
+  | 'NOT_CONFIRMED'
   | 'DISPOSED'
   | 'ABORTED'
   | 'NOT_FINITE'

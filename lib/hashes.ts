@@ -87,15 +87,19 @@ function* fields(corpus: Corpus): Generator<string> {
 
 const MODEL_FILE = /\.(json|safetensors|txt|model)$/;
 
-/** SHA-256 of what a model directory holds: configuration, tokeniser and weights, with their names. */
-export async function hashModel(directory: string, signal?: AbortSignal): Promise<string> {
+/** What of a model directory decides its embeddings: configuration, tokeniser and weights. */
+export async function modelFiles(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const files = entries
+  return entries
     .filter((entry) => !entry.isDirectory() && MODEL_FILE.test(entry.name))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
     .sort();
+}
+
+/** SHA-256 of a model directory's files, with their names. */
+export async function hashModel(directory: string, signal?: AbortSignal): Promise<string> {
   const hashes: Record<string, string> = {};
-  for (const file of files) {
+  for (const file of await modelFiles(directory)) {
     hashes[relative(directory, file).split(sep).join('/')] = await hashFile(file, signal);
   }
   return hashJson(hashes);

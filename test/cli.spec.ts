@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import { type CommandSpec, flagOf } from '../lib/cli/command.js';
 import { COMMANDS, runCommandLine } from '../lib/cli/program.js';
@@ -49,6 +50,17 @@ async function run(...args: string[]) {
   return { code, stdout, stderr };
 }
 
+/** The same, with somebody at the terminal who types an answer. */
+async function runAtTerminal(args: string[], answer: string) {
+  let stderr = '';
+  const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 200 });
+  terminal.on('data', (text) => (stderr += text));
+  const stdin = Object.assign(new PassThrough(), { isTTY: true }) as unknown as NodeJS.ReadStream;
+  (stdin as unknown as PassThrough).write(answer);
+  const code = await runCommandLine(args, { stdout: { write: () => {} }, stderr: terminal, stdin });
+  return { code, stderr };
+}
+
 /** Runs a command line in a process of its own; `onStart` may send it signals. */
 function spawnCli(
   args: string[],
@@ -90,7 +102,7 @@ describe('listwise (command line)', function () {
   after(() => rmSync(home, { recursive: true, force: true }));
 
   describe('options', () => {
-    const ownOptions = ['signal', 'onProgress', 'onStep', 'onEvent', 'onStage'];
+    const ownOptions = ['signal', 'onProgress', 'onStep', 'onEvent', 'onStage', 'onInvalidate'];
     const cases: [string, readonly string[]][] = [
       ['train', trainingOptionNames],
       ['specialize', specializeOptionNames],
@@ -128,7 +140,8 @@ describe('listwise (command line)', function () {
 
     for (const spec of COMMANDS) {
       it(`gives examples of ${spec.name} whose options exist, and help that lists them all`, async () => {
-        const known = new Set([...spec.options.map(({ name }) => flagOf(name)), '--config', '--json', '--quiet']);
+        const own = [...spec.options, ...(spec.switches ?? [])].map(({ name }) => flagOf(name));
+        const known = new Set([...own, '--config', '--json', '--quiet', '--verbose']);
         for (const { line } of spec.examples) {
           expect(line.split(' ')[0]).to.equal(spec.name);
           for (const [flag] of line.matchAll(/(?<= )--[a-z-]+/g)) expect([...known]).to.include(flag);
@@ -350,7 +363,7 @@ describe('listwise (command line)', function () {
       expect(code, stderr).to.equal(0);
       expect(JSON.parse(stdout)).to.include({ steps: 2, stopped: 'maxSteps', teacherTemperature: 0.3 });
       expect(existsSync(join(output, 'model', 'model.safetensors'))).to.equal(true);
-      expect(stderr).to.include('training: ');
+      expect(stderr).to.include('"stage":"training"');
     });
 
     it('takes match and refuses other words as the temperature', async () => {
@@ -371,13 +384,78 @@ describe('listwise (command line)', function () {
       const args = ['--corpus', data, '--model', model, '--queries', queries, '--output', output, '--until', 'corpus'];
       const first = await run('specialize', ...args, '--json');
       expect(first.code, first.stderr).to.equal(0);
-      expect(first.stderr).to.match(/^corpus: done in 0 s; /m);
+      expect(first.stderr).to.include('"message":"corpus: done in ');
       expect(JSON.parse(first.stdout).stages.corpus).to.include({ reused: false });
       const second = await run('specialize', ...args);
       expect(second.stderr).to.match(/^corpus: done before$/m);
       expect(second.stdout).to.include(`run directory: ${output}`);
-      const changed = await run('specialize', ...args, '--min-characters', '3');
+      const changed = await run('specialize', ...args, '--min-characters', '3', '--yes');
       expect(changed.stderr).to.match(/^corpus: done again: .*minCharacters/m);
+    });
+
+    it('loses nothing of what was done unless --yes or an answer says so', async () => {
+      const queries = write('written.jsonl', jsonl([{ passage: '1', type: 'question', query: 'what is transition' }]));
+      const output = join(home, 'kept');
+      const args = ['specialize', '--corpus', data, '--model', model, '--queries', queries, '--output', output];
+      const early = [...args, '--until', 'corpus'];
+      await run(...early);
+      const before = readFileSync(join(output, 'manifest.json'), 'utf8');
+      const refused = await run(...early, '--min-characters', '3', '--json');
+      expect(refused.code).to.equal(4);
+      expect(JSON.parse(refused.stdout).error.code).to.equal('NOT_CONFIRMED');
+      expect(JSON.parse(refused.stdout).error.message).to.equal(
+        'This would lose work that the run has done: corpus is done again: minCharacters changed from 10 to 3. Nothing ' +
+          'was done. Add --yes to agree, or give the options of the run, or another --output.',
+      );
+      const no = await runAtTerminal([...early, '--min-characters', '3'], 'n\n');
+      expect(no.code).to.equal(4);
+      expect(no.stderr).to.include('corpus is done again: minCharacters changed from 10 to 3').and.to.include('[y/N]');
+      expect(readFileSync(join(output, 'manifest.json'), 'utf8')).to.equal(before);
+      const yes = await runAtTerminal([...early, '--min-characters', '3'], 'y\n');
+      expect(yes.code, yes.stderr).to.equal(0);
+      expect(
+        JSON.parse(readFileSync(join(output, 'manifest.json'), 'utf8')).stages.corpus.options.minCharacters,
+      ).to.equal(3);
+    });
+
+    it('is followed by status, which says where the run is', async () => {
+      const queries = write('written.jsonl', jsonl([{ passage: '1', type: 'question', query: 'what is transition' }]));
+      const output = join(home, 'followed');
+      const args = ['--corpus', data, '--model', model, '--queries', queries, '--output', output];
+      await run('specialize', ...args, '--until', 'embeddings');
+      const { code, stdout } = await run('status', output);
+      expect(code).to.equal(0);
+      expect(stdout).to.include(`${output}: not under way; start it again to go on\n`);
+      expect(stdout)
+        .to.match(/^embeddings +done in \d+ s; passages 4/m)
+        .and.to.match(/^training +to do$/m);
+      const none = await run('status', home);
+      expect(none.code).to.equal(1);
+      expect(none.stderr).to.include('has no manifest.json; check the path.');
+      expect((await run('status')).code).to.equal(2);
+    });
+
+    it('tells each detail with --verbose, on lines of JSON with --json', async () => {
+      const queries = write('written.jsonl', jsonl([{ passage: '1', type: 'question', query: 'what is transition' }]));
+      const args = ['--corpus', data, '--model', model, '--queries', queries, '--until', 'corpus', '--json'];
+      const { stderr } = await run('specialize', ...args, '--output', join(home, 'verbose'), '--verbose');
+      const told = stderr
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      const { time, ...started } = told.find(({ status }) => status === 'started');
+      expect(Date.now() - Date.parse(time)).to.be.within(0, 60_000);
+      expect(started).to.deep.equal({
+        ...{ level: 'detail', message: 'corpus: started', stage: 'corpus', status: 'started' },
+      });
+      expect(told.find(({ status }) => status === 'done')).to.deep.include({ level: 'info', stage: 'corpus' });
+      const normal = await run('specialize', ...args, '--output', join(home, 'normal'));
+      expect(normal.stderr).to.include('"status":"done"').and.to.not.include('"detail"');
+      const quiet = await run('specialize', ...args, '--output', join(home, 'quiet'), '--quiet');
+      expect(quiet.stderr).to.equal('');
+      const both = await run('specialize', ...args, '--output', join(home, 'both'), '--quiet', '--verbose');
+      expect(both.code).to.equal(2);
+      expect(both.stdout).to.include('--quiet and --verbose exclude one another.');
     });
 
     it('takes a file of scores as the teacher', async () => {
@@ -433,7 +511,7 @@ describe('listwise (command line)', function () {
       expect(code, stderr).to.equal(130);
       expect(stderr)
         .to.include('Stopping cleanly; press Ctrl-C again to stop at once.')
-        .and.to.match(/Stopped\.\n$/);
+        .and.to.match(/"message":"Stopped\.","code":"ABORTED"\}\n$/);
       expect(JSON.parse(stdout)).to.deep.equal({ error: { code: 'ABORTED', message: 'Stopped.' } });
       expect(existsSync(output)).to.equal(false);
     });

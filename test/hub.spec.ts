@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { cachedModel, resolveModel } from '../lib/models/hub.js';
 import { hubFetch } from '../lib/models/hub-requests.js';
+import { holderOf, tryLock } from '../lib/setup/lock.js';
 import type { Progress } from '../lib/types.js';
 import { COMMIT, type HubServer, startHubServer } from './servers/hub.js';
 
@@ -223,15 +224,15 @@ describe('resolveModel', () => {
     const blob = createHash('sha256').update(WEIGHTS).digest('hex');
     const lock = join(folder, 'blobs', `${blob}.listwise.lock`);
     await mkdir(join(folder, 'blobs'), { recursive: true });
-    // This process is alive, so the lock holds.
-    await writeFile(lock, `${process.pid} ${hostname()}`);
+    const held = tryLock(lock);
     const controller = new AbortController();
     const reason = new Error('enough');
     const onProgress = ({ note = '' }: Progress) => {
       if (note.startsWith('waiting')) controller.abort(reason);
     };
     expect(await failure(resolveModel('test/model', { onProgress, signal: controller.signal }))).to.equal(reason);
-    expect(await readFile(lock, 'utf8')).to.include(String(process.pid));
+    expect(holderOf(lock)).to.include({ pid: process.pid });
+    (held as { release: () => void }).release();
   });
 
   it('recognises names that are no Hub names and paths that are not there', async () => {

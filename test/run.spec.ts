@@ -12,10 +12,17 @@ import { rejection } from './rejection.js';
 
 describe('dependents', () => {
   it('are the later stages that build on one, and no others', () => {
-    expect(dependents('lists')).to.deep.equal(['training', 'evaluation']);
+    expect(dependents('lists')).to.deep.equal(['training', 'evaluation', 'promotion']);
     expect(dependents('corpus')).to.not.include('embeddings');
-    expect(dependents('embeddings')).to.deep.equal(['candidates', 'teacher', 'lists', 'training', 'evaluation']);
-    expect(dependents('evaluation')).to.deep.equal([]);
+    expect(dependents('embeddings')).to.deep.equal([
+      'candidates',
+      'teacher',
+      'lists',
+      'training',
+      'evaluation',
+      'promotion',
+    ]);
+    expect(dependents('promotion')).to.deep.equal([]);
   });
 });
 
@@ -76,7 +83,7 @@ describe('StageRunner', () => {
   const run = async (...stages: Stage[]) => {
     events = [];
     const runner = new StageRunner({ directory, manifest: await manifest(), onStage: (event) => events.push(event) });
-    for (const one of stages) await runner.run(one);
+    for (const planned of await runner.plan(stages)) await runner.run(planned);
     return events.map(({ stage: name, status }) => `${name} ${status}`);
   };
 

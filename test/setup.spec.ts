@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   cpSync,
@@ -11,12 +11,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { cudaRequirements } from '../lib/setup/download.js';
 import { compareVersions, findLibtorch, inspect, libraries } from '../lib/setup/libtorch.js';
-import { withLock } from '../lib/setup/lock.js';
 import { missingPackages } from '../lib/setup/packages.js';
 import { root } from '../lib/setup/paths.js';
 import { digest } from '../lib/setup/stamp.js';
@@ -174,33 +173,6 @@ describe('missingPackages', () => {
     );
     write('node_modules/a/package.json', '{}');
     expect(missingPackages(home)).to.deep.equal(['a', '@s/b']);
-  });
-});
-
-describe('withLock', () => {
-  useHome();
-
-  it('lets one work at a time, and tells who waits', async () => {
-    const file = join(home, 'lock');
-    const events: string[] = [];
-    const work = (name: string) => async () => {
-      events.push(`${name} starts`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      events.push(`${name} ends`);
-    };
-    const onWait = () => events.push('waiting');
-    await Promise.all([withLock(file, work('first'), { onWait }), withLock(file, work('second'), { onWait })]);
-    expect(events).to.deep.equal(['first starts', 'waiting', 'first ends', 'second starts', 'second ends']);
-    expect(existsSync(file)).to.equal(false);
-  });
-
-  it('takes over from a process that is gone, and gives the lock back after a failure', async () => {
-    const dead: ChildProcess = spawn(process.execPath, ['-e', '']);
-    await new Promise((resolve) => dead.on('exit', resolve));
-    const file = write('lock', `${dead.pid} ${hostname()}`);
-    const failure = await withLock(file, async () => Promise.reject(new Error('no'))).catch((error) => error.message);
-    expect(failure).to.equal('no');
-    expect(readdirSync(home)).to.deep.equal([]);
   });
 });
 

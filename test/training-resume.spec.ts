@@ -208,7 +208,9 @@ describe('trainListwise, started again,', () => {
     other.kill();
     await other.ended;
     expect(error).to.have.property('code', 'BUSY');
-    expect(error.message).to.match(/but process \d+ on \S+ trains into .*run; wait for it, or give another output\.$/);
+    expect(error.message).to.match(
+      /but .*run is in use by process \d+ on \S+ since \S+; wait for it or stop it, or give another output\.$/,
+    );
   });
 
   it('gives the same bits twice, with real weights and several threads', async () => {

@@ -18,9 +18,14 @@ export interface OptionSpec {
   orApiValue?: 'array' | 'object' | 'array or object' | 'string or array';
 }
 
-/** What a command works with: a signal to obey, progress to report, lines for people on stderr unless --quiet. */
+/** What a command works with: a signal to obey, progress to report, and what it tells on stderr. */
 export interface Session extends Required<LongWork> {
-  say(line: string): void;
+  /** A line for people, unless --quiet; with --json `facts` are in the line's object. */
+  say(line: string, facts?: object): void;
+  /** The same, for --verbose alone. */
+  detail(line: string, facts?: object): void;
+  /** Asks for yes or no; undefined where nobody sits at a terminal. */
+  ask(question: string): Promise<boolean | undefined>;
 }
 
 /** What a command ends with: one object for --json, text for people, and the exit code if it is not 0. */
@@ -38,6 +43,8 @@ export interface CommandSpec {
   /** What it does, reads and writes, for --help. */
   description: string;
   options: readonly OptionSpec[];
+  /** Options that only a command line has, which a configuration file may not give. */
+  switches?: readonly OptionSpec[];
   /** Texts without an option in front, such as search's queries. */
   texts?: { name: string; help: string };
   /** Command lines that work as they are, with what each is for. */
@@ -61,7 +68,7 @@ export function pick<T extends object>(options: Record<string, unknown>, names: 
   return Object.fromEntries(given) as T;
 }
 
-export const EXIT = { ok: 0, failure: 1, usage: 2, notPromoted: 3 } as const;
+export const EXIT = { ok: 0, failure: 1, usage: 2, notPromoted: 3, notConfirmed: 4 } as const;
 
 /** A command line that cannot be meant. */
 export class UsageError extends Error {}

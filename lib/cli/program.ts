@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError as BadValue, Command, CommanderError, Option } from 'commander';
-import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import type { Progress } from '../types.js';
 import { type CommandSpec, EXIT, flagOf, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
 import { compareCommand } from './compare.js';
@@ -8,21 +7,28 @@ import { readConfig } from './config-file.js';
 import { doctorCommand } from './doctor.js';
 import { encodeCommand } from './encode.js';
 import { evaluateCommand } from './evaluate.js';
-import { Interrupted, interruptible } from './interrupt.js';
-import { type ProgressStream, progressDisplay } from './progress.js';
+import { explainFailure, traceOf } from './failure.js';
+import { interruptible } from './interrupt.js';
+import { JsonLog, type Log, TextLog } from './log.js';
+import type { ProgressStream } from './progress.js';
+import { ask } from './question.js';
 import { searchCommand } from './search.js';
 import { setupCommand } from './setup.js';
 import { specializeCommand } from './specialize.js';
+import { statusCommand } from './status.js';
 import { trainCommand } from './train.js';
 
 export interface Streams {
   stdout: { write(text: string): unknown };
   stderr: ProgressStream;
+  /** Where answers come from, if anybody can be asked. */
+  stdin?: NodeJS.ReadStream;
 }
 
 /** All commands, in the order in which the help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [
   specializeCommand,
+  statusCommand,
   trainCommand,
   evaluateCommand,
   compareCommand,
@@ -34,9 +40,10 @@ export const COMMANDS: readonly CommandSpec[] = [
 
 const AFTER_HELP = `
 Exit codes: 0 success; 1 failure; 2 wrong usage; 3 the trained model is not promoted
-(specialize); 130 stopped by Ctrl-C, 143 by SIGTERM.
+(specialize); 4 --yes is needed to lose earlier work; 130 stopped by Ctrl-C, 143 by SIGTERM.
 Results go to stdout, progress and messages to stderr. With --json every command writes exactly one JSON object to
-stdout; after a failure that is {"error": {"code", "message"}}.
+stdout, after a failure {"error": {"code", "message"}}, and stderr has one JSON object a line: "time", "level" (info,
+detail, progress, error) and what there is to tell.
 
 Start with:
   $ npx listwise setup                  prepare libtorch and the addon, once
@@ -92,11 +99,12 @@ function addCommand(program: Command, spec: CommandSpec, action: Action): void {
     .allowExcessArguments(false)
     .showHelpAfterError(`Run \`listwise ${spec.name} --help\` for all options.`);
   if (spec.texts) command.argument(`[${spec.texts.name}...]`, spec.texts.help);
-  for (const option of spec.options) command.addOption(toOption(option));
+  for (const option of [...spec.options, ...(spec.switches ?? [])]) command.addOption(toOption(option));
   command
-    .option('--config <file>', 'read options from a JSON file; the command line goes first')
-    .option('--json', 'write one JSON object to stdout')
+    .option('--config <file>', 'read options from a JSON or YAML file; the command line goes first')
+    .option('--json', 'write one JSON object to stdout, and messages to stderr as JSON, one a line')
     .option('--quiet', 'show neither progress nor what becomes of stages')
+    .option('--verbose', 'show every detail, and where errors came from')
     .addHelpText('after', examplesOf(spec))
     .action(async (...given: unknown[]) => {
       const texts = spec.texts ? (given[0] as string[]) : [];
@@ -151,30 +159,41 @@ interface Invocation {
 
 async function runCommand(spec: CommandSpec, given: Record<string, unknown>, invocation: Invocation): Promise<number> {
   const { streams, texts } = invocation;
-  const { json, quiet, config, ...own } = given;
-  const display = progressDisplay(streams.stderr);
-  const say = (line: string) => {
-    display.end();
-    streams.stderr.write(`${line}\n`);
-  };
+  const { json, quiet, verbose, config, ...own } = given;
+  const loudness = quiet ? 'quiet' : verbose ? 'verbose' : 'normal';
+  const log = json ? new JsonLog(streams.stderr, loudness) : new TextLog(streams.stderr, loudness);
   try {
+    if (quiet && verbose) throw new UsageError('--quiet and --verbose exclude one another.');
     const options = typeof config === 'string' ? { ...(await readConfig(config, spec.options)), ...own } : own;
     checkRequired(spec, options);
     const outcome = await interruptible(
-      (signal) => {
-        const loud = { say, onProgress: (progress: Progress) => display.show(progress) };
-        const session: Session = { signal, ...(quiet ? { say: () => {}, onProgress: () => {} } : loud) };
-        return spec.run(options, session, texts);
-      },
-      () => say('Stopping cleanly; press Ctrl-C again to stop at once.'),
+      (signal) => spec.run(options, sessionOf(log, signal, streams), texts),
+      () => log.fail('Stopping cleanly; press Ctrl-C again to stop at once.', { code: 'ABORTING' }),
     );
-    display.end();
+    log.end();
     write(streams, outcome, json === true);
     return outcome.exitCode ?? EXIT.ok;
   } catch (error) {
-    display.end();
-    return fail(error, { spec, streams, json: json === true });
+    log.end();
+    const { code, message, exitCode } = explainFailure(error, spec);
+    log.detail(traceOf(error));
+    log.fail(json || code === 'ABORTED' ? message : `error: ${message}`, { code });
+    if (json) writeJson(streams, { error: { code, message } });
+    return exitCode;
   }
+}
+
+function sessionOf(log: Log, signal: AbortSignal, { stdin, stderr }: Streams): Session {
+  return {
+    signal,
+    onProgress: (progress: Progress) => log.progress(progress),
+    say: (line, facts) => log.say(line, facts),
+    detail: (line, facts) => log.detail(line, facts),
+    ask: async (question) => {
+      log.end();
+      return stdin && ask(question, { input: stdin, output: stderr as NodeJS.WriteStream }, signal);
+    },
+  };
 }
 
 function checkRequired({ name, options: specs }: CommandSpec, options: Record<string, unknown>): void {
@@ -191,38 +210,4 @@ function write(streams: Streams, { json, text }: Outcome, asJson: boolean): void
 
 function writeJson({ stdout }: Streams, value: object): void {
   stdout.write(`${JSON.stringify(value, null, 2)}\n`);
-}
-
-interface Failure {
-  spec: CommandSpec;
-  streams: Streams;
-  json: boolean;
-}
-
-/** Says what went wrong, on stderr and for --json on stdout too. @returns the exit code */
-function fail(error: unknown, { spec, streams, json }: Failure): number {
-  const { code, message, exitCode } = explain(error, spec);
-  streams.stderr.write(code === 'ABORTED' ? `${message}\n` : `error: ${message}\n`);
-  if (json) writeJson(streams, { error: { code, message } });
-  return exitCode;
-}
-
-function explain(error: unknown, spec: CommandSpec): { code: string; message: string; exitCode: number } {
-  if (error instanceof Interrupted) return { code: 'ABORTED', message: error.message, exitCode: error.exitCode };
-  if (error instanceof UsageError) return { code: 'USAGE', message: error.message, exitCode: EXIT.usage };
-  if (error instanceof InvalidArgumentError) {
-    // Messages name the API's option; on the command line it is written with dashes.
-    const isOption = spec.options.some(({ name }) => name === error.argument);
-    const message = isOption
-      ? error.message.replace(` for ${error.argument} `, ` for ${flagOf(error.argument)} `)
-      : error.message;
-    return { code: error.code, message, exitCode: EXIT.usage };
-  }
-  const code = (error as { code?: unknown } | null)?.code;
-  if (error instanceof ListwiseError || (error instanceof Error && code === 'SETUP')) {
-    return { code: String(code), message: error.message, exitCode: EXIT.failure };
-  }
-  // Not an error that listwise explains: where it came from helps those who look into it.
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { code: typeof code === 'string' ? code : 'INTERNAL', message, exitCode: EXIT.failure };
 }

@@ -37,13 +37,31 @@ class Pace {
     return true;
   }
 
-  describe({ done, total, unit }: Progress): string {
+  /** How many a second, once that can be said. */
+  rate({ done }: Progress): { rate?: number } {
     const seconds = (this.now() - this.#started) / 1000;
     const rate = (done - this.#first) / seconds;
-    if (seconds < 0.5 || !(rate > 0)) return '';
-    const left = total > done ? `, ${duration((total - done) / rate)} left` : '';
-    return `${amount(rate, unit)}/s${left}`;
+    return seconds >= 0.5 && rate > 0 ? { rate } : {};
   }
+}
+
+/** Progress with how many a second, where that is known. */
+type Paced = Progress & { rate?: number };
+
+/** 'encoding: 500 of 1,200 passages (41 %); 100/s, 7 s left' */
+export function progressLine(progress: Paced): string {
+  const { stage, done, total, unit } = progress;
+  const of = total > 0 ? ` of ${amount(total, unit)} ${unitName(unit)}` : ` ${unitName(unit)}`;
+  const percent = total > 0 ? ` (${Math.floor((100 * done) / total)} %)` : '';
+  const tail = tailOf(progress);
+  return `${stage}: ${amount(done, unit)}${of}${percent}${tail ? `; ${tail}` : ''}`;
+}
+
+/** Rate, time left, what was spent, and the note. */
+function tailOf({ done, total, unit, rate, note, ...rest }: Paced): string {
+  const left = rate && total > done ? `, ${duration((total - done) / rate)} left` : '';
+  const pace = rate ? `${amount(rate, unit)}/s${left}` : '';
+  return [pace, spent(rest), note].filter(Boolean).join('; ');
 }
 
 const SECONDS_BETWEEN_LINES = 5;
@@ -67,12 +85,7 @@ class Lines implements ProgressDisplay {
     if (!isNew && this.now() - this.#last < SECONDS_BETWEEN_LINES * 1000) return;
     this.#seen.add(counted);
     this.#last = this.now();
-    const { stage, done, total, unit, note } = progress;
-    const of = total > 0 ? ` of ${amount(total, unit)} ${unitName(unit)}` : ` ${unitName(unit)}`;
-    const percent = total > 0 ? ` (${Math.floor((100 * done) / total)} %)` : '';
-    const pace = this.#pace.describe(progress);
-    const tail = [pace, spent(progress), note].filter(Boolean).join('; ');
-    this.stream.write(`${stage}: ${amount(done, unit)}${of}${percent}${tail ? `; ${tail}` : ''}\n`);
+    this.stream.write(`${progressLine({ ...progress, ...this.#pace.rate(progress) })}\n`);
   }
 
   end(): void {}
@@ -90,14 +103,14 @@ class Bar implements ProgressDisplay {
   }
 
   show(progress: Progress): void {
-    const { stage, done, total, unit, note } = progress;
+    const { stage, done, total, unit } = progress;
     if (this.#pace.follow(progress)) {
       this.end();
       this.#bar = this.#newBar();
       this.#bar.start(Math.max(total, done), done, { stage, count: '', pace: '' });
     }
     const count = total > 0 ? `${amount(done, unit)}/${amount(total, unit)}` : amount(done, unit);
-    const pace = [this.#pace.describe(progress), spent(progress), note].filter(Boolean).join('; ');
+    const pace = tailOf({ ...progress, ...this.#pace.rate(progress) });
     this.#bar?.setTotal(Math.max(total, done));
     this.#bar?.update(done, { stage, count: `${count} ${unitName(unit)}`, pace });
   }
@@ -135,7 +148,7 @@ function amount(value: number, unit: string): string {
 }
 
 /** '12,000 tokens, cost 0.35', as far as it is known. */
-function spent({ tokens, cost }: Progress): string {
+function spent({ tokens, cost }: Pick<Progress, 'tokens' | 'cost'>): string {
   const parts = [
     tokens === undefined ? '' : `${amount(tokens, '')} tokens`,
     cost === undefined ? '' : `cost ${cost.toFixed(2)}`,

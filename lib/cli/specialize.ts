@@ -1,3 +1,5 @@
+import { ListwiseError } from '../errors.js';
+import { describeInvalidation, type Invalidation } from '../specialize/invalidation.js';
 import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
@@ -152,12 +154,16 @@ export const specializeCommand: CommandSpec = {
       purpose: 'options from a file; look at the lists before training',
     },
   ],
+  switches: [{ name: 'yes', kind: 'flag', help: 'agree to lose what changed options or inputs make worthless' }],
   async run(options, session) {
     const { specialize } = await import('../specialize/specialize.js');
-    const { signal, onProgress } = session;
+    const { yes, ...choices } = options;
+    const { signal, onProgress, detail } = session;
     const result = await specialize({
-      ...(options as unknown as SpecializeOptions),
+      ...(choices as unknown as SpecializeOptions),
       ...teacherOf(options),
+      onInvalidate: (lost) => yes === true || agree(lost, session),
+      onStep: (step) => detail(`step ${step.step}: loss ${step.loss.toFixed(4)}`, { ...step }),
       onStage: (event) => tell(event, session),
       onEvent: (event) => session.say(describeEvent(event)),
       signal,
@@ -178,17 +184,32 @@ function teacherOf({ teacher }: Record<string, unknown>): Pick<SpecializeOptions
   }
 }
 
-function tell(event: StageEvent, { say }: Session): void {
-  if (event.status === 'reused') say(`${event.stage}: done before`);
-  if (event.status === 'continued') say(`${event.stage}: was begun before, goes on`);
-  if (event.status === 'done') say(`${event.stage}: done in ${duration(event.seconds)}${counted(event.counts)}`);
-  if (event.status !== 'invalidated') return;
-  const later = event.later.length ? `, and after it ${event.later.join(', ')}` : '';
-  say(`${event.stage}: done again${later}: ${event.reason}`);
+/** Says what would be lost, and asks whether that is meant. */
+async function agree(lost: Invalidation[], { ask }: Session): Promise<boolean> {
+  const lines = lost.map(describeInvalidation);
+  const answer = await ask(`${lines.join('\n')}\nWhat these stages did is lost. Go on?`);
+  if (answer !== undefined) return answer;
+  throw new ListwiseError(
+    'NOT_CONFIRMED',
+    `This would lose work that the run has done: ${lines.join('; ')}. Nothing was done. Add --yes to agree, or give the ` +
+      'options of the run, or another --output.',
+  );
+}
+
+function tell(event: StageEvent, { say, detail }: Session): void {
+  const { stage, status } = event;
+  if (status === 'started') detail(`${stage}: started`, event);
+  else if (status === 'reused') say(`${stage}: done before`, event);
+  else if (status === 'continued') say(`${stage}: was begun before, goes on`, event);
+  else if (status === 'done') say(`${stage}: done in ${duration(event.seconds)}${counted(event.counts)}`, event);
+  else {
+    const later = event.later.length ? `, and after it ${event.later.join(', ')}` : '';
+    say(`${stage}: done again${later}: ${event.reason}`, event);
+  }
 }
 
 /** The plain numbers and words among a stage's counts. */
-function counted(counts: unknown): string {
+export function counted(counts: unknown): string {
   if (typeof counts !== 'object' || counts === null) return '';
   const plain = Object.entries(counts).filter(([, value]) => ['number', 'string'].includes(typeof value));
   const shown = plain.map(

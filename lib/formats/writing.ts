@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { WriteError } from '../errors.js';
 
 /** What the file system says when it does not write, in words and with what to do. */
@@ -36,7 +37,30 @@ export async function writing<T>(place: string, work: () => Promise<T>): Promise
   }
 }
 
-/** Makes a directory and those above it, where they are not there yet. @throws WriteError if that cannot be */
+/**
+ * Makes a directory and those above it, where they are not there yet.
+ * @throws WriteError if that cannot be
+ */
 export async function makeDirectory(directory: string): Promise<void> {
-  await writing(directory, () => mkdir(directory, { recursive: true }));
+  await writing(directory, () => makeFrom(resolve(directory)));
+}
+
+/** Step by step, since Node's own recursive mkdir does not return where a file system has places without entries. */
+async function makeFrom(directory: string): Promise<void> {
+  const made = await mkdir(directory).catch((error: NodeJS.ErrnoException) => error);
+  if (!made || (made.code === 'EEXIST' && (await isDirectory(directory)))) return;
+  const parent = dirname(directory);
+  if (made.code !== 'ENOENT' || parent === directory) throw made;
+  if (!(await isDirectory(parent))) await makeFrom(parent);
+  // Another process may make it meanwhile.
+  await mkdir(directory).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST' || !(await isDirectory(directory))) throw error;
+  });
+}
+
+function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }

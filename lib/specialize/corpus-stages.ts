@@ -10,7 +10,7 @@ import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { readLines } from '../formats/lines.js';
 import { readQrelsFile } from '../formats/qrels.js';
-import { hashInputFile, hashTexts } from '../hashes.js';
+import { hashTexts } from '../hashes.js';
 import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
 import type { Qrels } from '../types.js';
 import { nothingToTrainOn } from './dropped.js';
@@ -79,11 +79,13 @@ async function readIds(file: string, signal?: AbortSignal): Promise<string[]> {
 export async function embeddingsStage(bench: Workbench): Promise<Stage> {
   const { corpus, options, directory, work } = bench;
   const { signal } = options;
-  const model = await bench.modelHash();
+  const source = bench.modelSource();
+  const model = await source.hash();
   return {
     name: 'embeddings',
     options: encodingOptions(options),
     inputs: { corpus: await bench.corpusHash(), model },
+    sources: { model: source },
     outputs: [FILES.passageEmbeddings, FILES.passageIndex],
     work: async () => {
       const { ids, matrix, dimension } = await embedCorpus(await bench.embedder(), corpus, work);
@@ -106,10 +108,12 @@ export function encodingOptions(options: SettledOptions) {
 export async function queriesStage(bench: Workbench): Promise<Stage> {
   const { corpus, options, directory, work } = bench;
   const { queries: file, maxPassages, seed, signal } = options;
+  const source = bench.fileSource(file, 'a JSON Lines file of written queries');
   return {
     name: 'queries',
     options: { maxPassages, seed },
-    inputs: { queries: await hashInputFile(file, 'a JSON Lines file of written queries', signal) },
+    inputs: { queries: await source.hash() },
+    sources: { queries: source },
     outputs: [FILES.queries, FILES.queriesDropped],
     work: async () => {
       const { queries, failed } = await readWrittenQueries(file, { corpus, ...work });

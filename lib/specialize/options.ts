@@ -19,6 +19,7 @@ import { type FusedWeights, settleWeights } from '../teachers/fused.js';
 import { settleOptions, type TrainingOptions, trainingOptionNames } from '../training/options.js';
 import type { LongWork } from '../types.js';
 import { checkGateOptions } from './gate.js';
+import type { OnInvalidate } from './invalidation.js';
 import type { StageEvent } from './stage-runner.js';
 import { STAGES, type StageName } from './stages.js';
 import type { SignificanceTest } from './verdict.js';
@@ -99,6 +100,11 @@ export interface SpecializeOptions extends PreparationOptions, TrainingChoices, 
   seed?: number;
   /** Stop after this stage. Default 'promotion', the last. */
   until?: StageName;
+  /**
+   * Hears which work of an earlier run in `output` would be lost to changed options or inputs, before anything is; unless
+   * it returns true the run stops there. By default it goes on.
+   */
+  onInvalidate?: OnInvalidate;
   /** Hears what becomes of each stage. */
   onStage?: (event: StageEvent) => void;
 }
@@ -118,7 +124,7 @@ export const specializeOptionNames: readonly string[] = [
     ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
     ...['data', 'split', 'measures', 'by', 'k', 'resamples', 'seed', 'until'],
     ...['significance', 'significanceTest', 'guards', 'guardLoss', 'mixingShares'],
-    ...['onStage', 'signal', 'onProgress'],
+    ...['onInvalidate', 'onStage', 'signal', 'onProgress'],
     ...trainingChoices,
   ]),
 ];
@@ -180,17 +186,20 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   checkCounts(options);
   checkGateOptions(options);
   settleCorpusOptions(options);
-  settleDuplicateOptions(options);
-  settleSelectionOptions(options);
   settleBm25Options(options);
-  settleWeights(options);
-  settleListOptions(options);
+  // Defaults are settled here, so that naming one changes no stage.
+  const settled = {
+    ...settleDuplicateOptions(options),
+    ...settleSelectionOptions(options),
+    ...settleWeights(options),
+    ...settleListOptions(options),
+  };
   checkChoices(options);
   checkResampling(options);
   if (options.measures) parseMeasures(options.measures);
-  const training = Object.fromEntries(Object.entries(set).filter(([name]) => trainingChoices.includes(name)));
-  settleOptions({ ...training, model: options.model, lists: 'lists', output: options.output });
-  return options;
+  const training = pickNames(set, trainingChoices);
+  const trained = settleOptions({ ...training, model: options.model, lists: 'lists', output: options.output });
+  return { ...options, ...settled, ...pickNames(trained, trainingChoices) };
 }
 
 function checkPlaces(options: SettledOptions): void {
@@ -221,4 +230,8 @@ function checkChoices({ retrievers, until, excludeJudged, data }: SettledOptions
   if (excludeJudged && data === undefined) {
     throw new InvalidArgumentError('data', 'a test set where excludeJudged is true', undefined);
   }
+}
+
+function pickNames(options: object, names: readonly string[]): object {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => names.includes(name)));
 }

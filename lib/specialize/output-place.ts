@@ -6,9 +6,12 @@ import { membersOf } from '../teachers/choice.js';
 import type { SettledOptions } from './options.js';
 import { FILES, type RunDirectory, retrieverFile } from './run-directory.js';
 
-/** Everything that a run writes over; `training` itself is left out, for what matters is what it holds. */
+/** `training` itself is left out, for what matters is what it holds, and what a run has before its manifest. */
+const OTHERS: readonly string[] = [FILES.training, FILES.lock, FILES.progress];
+
+/** Everything that a run writes over. */
 const WRITTEN: readonly string[] = [
-  ...Object.values(FILES).filter((name) => name !== FILES.training),
+  ...Object.values(FILES).filter((name) => !OTHERS.includes(name)),
   ...[retrieverFile('dense'), retrieverFile('bm25')],
 ];
 

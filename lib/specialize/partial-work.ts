@@ -26,6 +26,14 @@ export async function openPartial(run: string, stage: StageName, key: string): P
   return { directory };
 }
 
+/** Whether a stage left anything when it was stopped, under whatever key. */
+export async function hasPartialWork(run: string, stage: StageName): Promise<boolean> {
+  for (const name of await partialDirectories(run, stage)) {
+    if ((await readdir(join(run, FILES.partial, name))).length > 0) return true;
+  }
+  return false;
+}
+
 /** Removes what a stage left while it was not complete. */
 export async function removePartial(run: string, stage: StageName): Promise<void> {
   for (const name of await partialDirectories(run, stage)) await remove(join(run, FILES.partial, name));

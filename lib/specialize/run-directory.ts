@@ -4,6 +4,9 @@ import { join, relative, sep } from 'node:path';
 /** Files of a run directory, relative to it. */
 export const FILES = {
   manifest: 'manifest.json',
+  lock: 'run.lock',
+  /** Where a run is, for other processes. */
+  progress: 'run.progress.json',
   /** What stages have done that are not complete. */
   partial: 'partial',
   corpus: 'corpus.json',

@@ -1,25 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { corpusOptionsOf, loadCorpus } from '../corpus/corpus.js';
+import { removeLeftovers } from '../formats/leftovers.js';
 import { makeDirectory } from '../formats/writing.js';
 import type { Json } from '../hashes.js';
-import { readModelDirectory } from '../models/directory.js';
-import { resolveModel } from '../models/hub.js';
-import { checkOutside } from '../models/save-target.js';
-import { tokenCounter } from '../models/token-counter.js';
-import { candidatesStage } from './candidate-stages.js';
-import { corpusStage, embeddingsStage, queriesStage } from './corpus-stages.js';
-import { type EvaluationResult, evaluationStage } from './evaluation-stage.js';
-import { Manifest } from './manifest.js';
+import { lockOutput } from '../output-lock.js';
+import type { Progress } from '../types.js';
+import type { EvaluationResult } from './evaluation-stage.js';
+import { confirm } from './invalidation.js';
+import { makeStages, openBench, openPlace, openRunner, type Place } from './opening.js';
 import { type SettledOptions, type SpecializeOptions, settleSpecializeOptions } from './options.js';
-import { checkOutput } from './output-place.js';
-import { type Promotion, promotionStage } from './promotion-stage.js';
-import { RunDirectory } from './run-directory.js';
-import { type Stage, type StageEvent, StageRunner } from './stage-runner.js';
-import { type StageName, upTo } from './stages.js';
-import { teacherStage } from './teacher-stage.js';
-import { listsStage, trainingStage } from './training-stages.js';
-import { Workbench } from './workbench.js';
+import type { Promotion } from './promotion-stage.js';
+import type { RunDirectory } from './run-directory.js';
+import { RunProgress } from './run-progress.js';
+import type { StageEvent } from './stage-runner.js';
+import type { StageName } from './stages.js';
 
 /** What became of a stage. */
 export interface StageSummary {
@@ -50,74 +43,73 @@ export interface Specialization {
   seconds: number;
 }
 
-const MAKERS: Readonly<Record<StageName, (bench: Workbench) => Promise<Stage>>> = {
-  corpus: corpusStage,
-  embeddings: embeddingsStage,
-  queries: queriesStage,
-  candidates: candidatesStage,
-  teacher: teacherStage,
-  lists: listsStage,
-  training: trainingStage,
-  evaluation: evaluationStage,
-  promotion: promotionStage,
-};
-
 /**
  * Makes an embedding model better at searching a corpus, and measures whether it is: written queries are searched for
  * candidates, a teacher scores these, lists are made of the scores, the model is trained on them, and base and trained
  * model are compared on held-out queries. A gate then decides which of the two the run recommends.
  *
- * Everything is written to a run directory. A stage that is complete there with the same options and inputs is not done
- * again; one that changed is, with those that build on it.
+ * Everything is written to a run directory, which no other process may use meanwhile. A stage that is complete there
+ * with the same options and inputs is not done again; one that was stopped goes on; one that changed is done again, with
+ * those that build on it.
  * @throws InvalidArgumentError or ListwiseError INVALID_ARGUMENT for options, before any work
- * @throws NotFoundError, DataError, ModelError for what the options name; `signal.reason` when aborted
+ * @throws NotFoundError, DataError, ModelError for what the options name; WriteError for what cannot be written
+ * @throws ListwiseError BUSY if another process works in the run directory, NOT_CONFIRMED if `onInvalidate` says no
+ * @throws `signal.reason` when aborted
  */
 export async function specialize(given: SpecializeOptions): Promise<Specialization> {
   const started = performance.now();
-  const options = settleSpecializeOptions(given);
-  options.signal?.throwIfAborted();
-  await using bench = await openBench(options);
-  const stages: Specialization['stages'] = {};
-  const runner = new StageRunner({
-    directory: bench.directory.path,
-    manifest: await Manifest.open(bench.directory.file('manifest')),
-    signal: options.signal,
-    onStage: (event) => note(event, stages, options),
-  });
-  // All inputs are opened first: a test set that is not there should not show after hours of training.
-  const planned: Stage[] = [];
-  for (const stage of upTo(options.until)) planned.push(await MAKERS[stage](bench));
-  for (const stage of planned) await runner.run(stage);
-  return {
-    directory: bench.directory.path,
-    ...(stages.training && { trained: bench.directory.file('model') }),
-    ...(stages.evaluation && { evaluation: await readJson<EvaluationResult>(bench.directory.file('comparison')) }),
-    ...(stages.promotion && {
-      model: bench.directory.file('chosenModel'),
-      promotion: await readJson<Promotion>(bench.directory.file('promotion')),
-    }),
-    stages,
-    seconds: Math.round(performance.now() - started) / 1000,
-  };
+  const place = await openPlace(settleSpecializeOptions(given));
+  const { directory, options } = place;
+  await makeDirectory(directory.path);
+  const hint = ` \`listwise status ${options.output}\` says where it is.`;
+  using _ = await lockOutput(directory.path, { file: directory.file('lock'), hint });
+  await removeLeftovers(directory.path);
+  const progress = new RunProgress(directory);
+  try {
+    const stages = await runStages(place, progress);
+    const result = await resultOf(directory, stages);
+    await progress.end();
+    return { ...result, seconds: Math.round(performance.now() - started) / 1000 };
+  } catch (error) {
+    await progress.end(options.signal?.aborted ? undefined : error);
+    throw error;
+  }
 }
 
-/** Opens the inputs. Lengths that were not asked for are the spec's, or less where the model itself reads less. */
-async function openBench(options: SettledOptions): Promise<Workbench> {
-  const { model, revision, signal, onProgress } = options;
-  const modelDirectory = await resolveModel(model, { revision, signal, onProgress });
-  const { maxLength, queryMaxLength } = await readModelDirectory(modelDirectory);
-  const settled = {
-    ...options,
-    passageMaxLength: options.passageMaxLength ?? Math.min(512, maxLength),
-    queryMaxLength: options.queryMaxLength ?? Math.min(64, queryMaxLength),
+async function runStages(place: Place, progress: RunProgress): Promise<Specialization['stages']> {
+  const { onInvalidate, onProgress } = place.options;
+  const stages: Specialization['stages'] = {};
+  const onStage = (event: StageEvent) => {
+    progress.stage(event);
+    note(event, stages, place.options);
   };
-  const directory = new RunDirectory(resolve(options.output));
-  await checkOutside(options.output, modelDirectory, 'output');
-  await checkOutput(options, directory, modelDirectory);
-  const countTokens = tokenCounter(modelDirectory, signal);
-  const corpus = await loadCorpus(options.corpus, { ...corpusOptionsOf(options), countTokens, signal, onProgress });
-  await makeDirectory(directory.path);
-  return new Workbench({ options: settled, directory, corpus, modelDirectory });
+  const report = (one: Progress) => {
+    progress.report(one);
+    onProgress?.(one);
+  };
+  const watched = { ...place, options: { ...place.options, onStage, onProgress: report } };
+  await using bench = await openBench(watched);
+  const runner = await openRunner(watched);
+  const plan = await runner.plan(await makeStages(bench));
+  await confirm(plan, onInvalidate);
+  for (const stage of plan) await runner.run(stage);
+  return stages;
+}
+
+async function resultOf(
+  directory: RunDirectory,
+  stages: Specialization['stages'],
+): Promise<Omit<Specialization, 'seconds'>> {
+  return {
+    directory: directory.path,
+    ...(stages.training && { trained: directory.file('model') }),
+    ...(stages.evaluation && { evaluation: await readJson<EvaluationResult>(directory.file('comparison')) }),
+    ...(stages.promotion && {
+      model: directory.file('chosenModel'),
+      promotion: await readJson<Promotion>(directory.file('promotion')),
+    }),
+    stages,
+  };
 }
 
 function note(event: StageEvent, stages: Specialization['stages'], { onStage }: SettledOptions): void {

@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DataError } from '../errors.js';
 import { hashFile, hashJson, type Json } from '../hashes.js';
 import { versions } from '../versions.js';
+import { changesOf } from './changes.js';
 import type { Manifest, StageRecord } from './manifest.js';
-import { openPartial, type PartialWork, removePartial } from './partial-work.js';
+import { hasPartialWork, openPartial, type PartialWork, removePartial } from './partial-work.js';
 import { dependents, NEEDS, type StageName } from './stages.js';
+import type { InputSource } from './workbench.js';
 
 /** What a run tells of its stages. */
 export type StageEvent =
@@ -17,16 +20,48 @@ export type StageEvent =
   | { stage: StageName; status: 'started' }
   | { stage: StageName; status: 'done'; counts: Json; seconds: number };
 
+/** What a stage is about to work on, as far as it can be known before, and what that would take. */
+export interface Estimate {
+  /** How many of what: at most, where earlier stages still decide. */
+  count: number;
+  unit: string;
+  /** Tokens that models would read and write. */
+  tokens?: number;
+  seconds?: number;
+  /** In the currency of the prices given. */
+  cost?: number;
+}
+
 export interface Stage {
   name: StageName;
   /** Whatever decides the result beside the inputs. */
   options: Record<string, Json | undefined>;
   /** SHA-256 of what comes from outside of the run, by name. */
   inputs: Record<string, string>;
+  /** Inputs that `work` reads from the disk, by name: they are hashed once more before and after it. */
+  sources?: Record<string, InputSource>;
   /** Files that the stage writes, relative to the run directory; a function where that shows only afterwards. */
   outputs: readonly string[] | (() => Promise<readonly string[]>);
   /** Does the stage, or what an earlier process left of it, and returns what it counted. */
   work: (partial: PartialWork) => Promise<Json>;
+  /** For a plan: what the stage would work on. */
+  estimate?: () => Promise<Estimate>;
+}
+
+/** What is to become of a stage, and why. */
+export interface PlannedStage {
+  stage: Stage;
+  record: StageRecord;
+  /** 'new' where nothing of it is there. */
+  state: 'reused' | 'continued' | 'invalidated' | 'new';
+  /** Why it is done again. */
+  reason?: string;
+  /** The earlier stage whose being done again is the reason, if its own options and inputs are the same. */
+  after?: StageName;
+  /** Of a stage that is done again for its own reasons: the later ones that are lost with it. */
+  later: StageName[];
+  /** Whether work that was done is lost. */
+  loses: boolean;
 }
 
 export interface RunnerOptions {
@@ -44,57 +79,90 @@ export class StageRunner {
     this.#options = options;
   }
 
-  /** @returns what the stage counted, now or when it was done */
-  async run(stage: Stage): Promise<Json> {
+  /** What is to become of stages, each after those that it builds on. Reads, and changes nothing. */
+  async plan(stages: readonly Stage[]): Promise<PlannedStage[]> {
+    const planned: PlannedStage[] = [];
+    for (const stage of stages) planned.push(await this.#planStage(stage, planned));
+    return planned;
+  }
+
+  /** Does what was planned. @returns what the stage counted, now or when it was done */
+  async run({ stage, record, state, reason, after, later }: PlannedStage): Promise<Json> {
     const { manifest, signal, onStage } = this.#options;
     signal?.throwIfAborted();
-    const record = await this.#plan(stage);
-    const earlier = manifest.get(stage.name);
-    const reason = earlier && (await this.#difference(earlier, record));
-    if (earlier && reason === undefined) {
-      const { counts = null, seconds = 0 } = earlier;
-      onStage?.({ stage: stage.name, status: 'reused', counts, seconds });
+    const { name } = stage;
+    if (state === 'reused') {
+      const { counts = null, seconds = 0 } = manifest.get(name)!;
+      onStage?.({ stage: name, status: 'reused', counts, seconds });
       return counts;
     }
-    if (earlier?.key === record.key && !earlier.complete) {
-      onStage?.({ stage: stage.name, status: 'continued' });
-    } else if (earlier) {
-      const later = dependents(stage.name).filter((name) => manifest.get(name));
-      onStage?.({ stage: stage.name, status: 'invalidated', reason: reason!, later });
+    if (state === 'continued') onStage?.({ stage: name, status: 'continued' });
+    if (state === 'invalidated' && !after) {
+      onStage?.({ stage: name, status: 'invalidated', reason: reason!, later });
       await manifest.remove(later);
     }
     return this.#do(stage, record);
   }
 
   async #do(stage: Stage, record: StageRecord): Promise<Json> {
-    const { manifest, signal, onStage } = this.#options;
+    const { directory, manifest, signal, onStage } = this.#options;
     onStage?.({ stage: stage.name, status: 'started' });
+    await checkSources(stage);
     await manifest.put(stage.name, record);
     const started = performance.now();
-    const partial = await openPartial(this.#options.directory, stage.name, record.key);
-    const counts = await stage.work(partial);
+    const counts = await stage.work(await openPartial(directory, stage.name, record.key));
+    await checkSources(stage);
     const outputs: Record<string, string> = {};
     const files = typeof stage.outputs === 'function' ? await stage.outputs() : stage.outputs;
     for (const file of files) outputs[file] = await hashFile(this.#path(file), signal);
     const seconds = Math.round(performance.now() - started) / 1000;
     await manifest.put(stage.name, { ...record, complete: true, seconds, counts, outputs });
-    await removePartial(this.#options.directory, stage.name);
+    await removePartial(directory, stage.name);
     onStage?.({ stage: stage.name, status: 'done', counts, seconds });
     return counts;
   }
 
-  async #plan({ name, options, inputs }: Stage): Promise<StageRecord> {
-    const needs = Object.fromEntries(NEEDS[name].map((need) => [need, this.#options.manifest.get(need)!.key]));
+  async #planStage(stage: Stage, before: readonly PlannedStage[]): Promise<PlannedStage> {
+    const { manifest, directory } = this.#options;
+    const { name } = stage;
+    const record = await this.#newRecord(stage, before);
+    const plan = { stage, record, later: [], loses: false };
+    const earlier = manifest.get(name);
+    if (!earlier) return { ...plan, state: 'new' };
+    if (earlier.key === record.key && !earlier.complete) return { ...plan, state: 'continued' };
+    const again = before.find((one) => one.state !== 'reused' && NEEDS[name].includes(one.stage.name));
+    const reason = await this.#reason(earlier, record);
+    const loses = earlier.complete || (await hasPartialWork(directory, name));
+    if (reason?.isOwn || (reason && !again)) {
+      const later = dependents(name).filter((one) => manifest.get(one));
+      return { ...plan, state: 'invalidated', reason: reason.text, later, loses };
+    }
+    if (!again) return { ...plan, state: 'reused' };
+    const after = again.after ?? again.stage.name;
+    return { ...plan, state: 'invalidated', reason: `stage ${after} is done again`, after, loses };
+  }
+
+  /** Why a stage must be done again; undefined where it need not. */
+  async #reason(earlier: StageRecord, now: StageRecord): Promise<{ text: string; isOwn: boolean } | undefined> {
+    if (earlier.key !== now.key) {
+      const { own, needs } = changesOf(earlier, now);
+      return { text: [...own, ...needs].join(', '), isOwn: own.length > 0 };
+    }
+    const changed = await this.#changedOutput(earlier);
+    return changed === undefined ? undefined : { text: changed, isOwn: true };
+  }
+
+  async #newRecord({ name, options, inputs }: Stage, before: readonly PlannedStage[]): Promise<StageRecord> {
+    const keyOf = (need: StageName) => before.find(({ stage }) => stage.name === need)!.record.key;
+    const needs = Object.fromEntries(NEEDS[name].map((need) => [need, keyOf(need)]));
     const current = await versions();
     const key = hashJson({ name, options, inputs, needs, listwise: current.listwise! });
     return { complete: false, key, options, inputs, needs, versions: current, started: new Date().toISOString() };
   }
 
-  /** Why a stage must be done again, in words; undefined where it need not. */
-  async #difference(earlier: StageRecord, now: StageRecord): Promise<string | undefined> {
-    if (earlier.key !== now.key) return changeOf(earlier, now);
-    if (!earlier.complete) return 'it was not finished';
-    for (const [file, hash] of Object.entries(earlier.outputs ?? {})) {
+  /** What of a complete stage's files is not as it was written. */
+  async #changedOutput({ outputs = {} }: StageRecord): Promise<string | undefined> {
+    for (const [file, hash] of Object.entries(outputs)) {
       const found = await stat(this.#path(file)).catch(() => undefined);
       if (!found?.isFile()) return `${file} is missing`;
       if ((await hashFile(this.#path(file), this.#options.signal)) !== hash) return `${file} was changed`;
@@ -107,26 +175,13 @@ export class StageRunner {
   }
 }
 
-function changeOf(earlier: StageRecord, now: StageRecord): string {
-  const changes: string[] = [];
-  for (const name of namesOf(earlier.options, now.options)) {
-    const [before, after] = [earlier.options[name], now.options[name]].map(shown);
-    if (before !== after) changes.push(`${name} changed from ${before} to ${after}`);
+/** @throws DataError if a file that the stage reads is not what it was when the run started */
+async function checkSources({ name, inputs, sources = {} }: Stage): Promise<void> {
+  for (const [source, { path, hash }] of Object.entries(sources)) {
+    if ((await hash()) === inputs[source]) continue;
+    const problem =
+      `The ${source} changed after the run had started and before stage ${name} was done with it; ` +
+      'start the run again to use what is there now.';
+    throw new DataError({ file: path }, problem);
   }
-  for (const name of namesOf(earlier.inputs, now.inputs)) {
-    if (earlier.inputs[name] !== now.inputs[name]) changes.push(`the ${name} changed`);
-  }
-  for (const name of namesOf(earlier.needs, now.needs)) {
-    if (earlier.needs[name] !== now.needs[name]) changes.push(`stage ${name} was done again`);
-  }
-  if (changes.length > 0) return changes.join(', ');
-  return `listwise ${earlier.versions.listwise} made it, and this is ${now.versions.listwise}`;
-}
-
-function namesOf(a: object, b: object): Set<string> {
-  return new Set([...Object.keys(a), ...Object.keys(b)]);
-}
-
-function shown(value: Json | undefined): string {
-  return value === undefined ? 'the default' : JSON.stringify(value);
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { passageText } from '../corpus/passage.js';
 import { readTrecRun } from '../formats/trec.js';
-import { canonicalJson, hashInputFile, hashJson, type Json } from '../hashes.js';
+import { canonicalJson, hashJson, type Json } from '../hashes.js';
 import { membersOf, type SingleChoice } from '../teachers/choice.js';
 import { combineTeachers } from '../teachers/ensemble.js';
 import { FusedTeacher } from '../teachers/fused.js';
@@ -15,7 +15,7 @@ import { Manifest } from './manifest.js';
 import type { PartialWork } from './partial-work.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
-import { bm25Options, type Workbench } from './workbench.js';
+import { bm25Options, type InputSource, type Workbench } from './workbench.js';
 
 /** The teacher's scores of all candidates: scores.jsonl. */
 export async function teacherStage(bench: Workbench): Promise<Stage> {
@@ -23,10 +23,12 @@ export async function teacherStage(bench: Workbench): Promise<Stage> {
   const { lowPercentile, highPercentile, signal } = options;
   const members = membersOf(options.teacher);
   const inputs: Record<string, string> = {};
+  const sources: Record<string, InputSource> = {};
   for (const [i, { teacher }] of members.entries()) {
     if (teacher.kind !== 'file') continue;
     const name = members.length === 1 ? 'scores' : `scores of teacher ${i + 1}`;
-    inputs[name] = await hashInputFile(teacher.scores, 'teacher scores', signal);
+    sources[name] = bench.fileSource(teacher.scores, 'teacher scores');
+    inputs[name] = await sources[name].hash();
   }
   await checkKeys(bench);
   const described = members.map(({ teacher, weight }) => ({ teacher: decisive(teacher, bench), weight }));
@@ -35,19 +37,20 @@ export async function teacherStage(bench: Workbench): Promise<Stage> {
     name: 'teacher',
     options: isAlone ? described[0]!.teacher : { teachers: described, lowPercentile, highPercentile },
     inputs,
+    sources,
     outputs: [FILES.scores],
     work: async (partial) => {
       const task = await prepare(bench);
-      const sources: Source[] = [];
+      const scored: Source[] = [];
       try {
-        for (const { teacher } of members) sources.push(await scoreAll(teacher, { bench, partial, task }));
-        const combined = sources.map(({ scores }, i) => ({ scores, weight: members[i]!.weight }));
+        for (const { teacher } of members) scored.push(await scoreAll(teacher, { bench, partial, task }));
+        const combined = scored.map(({ scores }, i) => ({ scores, weight: members[i]!.weight }));
         const percentiles = { lowPercentile, highPercentile, signal };
-        const scores = isAlone ? sources[0]!.scores() : combineTeachers(task.queries, combined, percentiles);
-        const scored = await writeTeacherScores(directory.file('scores'), scores, { signal });
-        return countsOf({ task, scored, sources });
+        const scores = isAlone ? scored[0]!.scores() : combineTeachers(task.queries, combined, percentiles);
+        const count = await writeTeacherScores(directory.file('scores'), scores, { signal });
+        return countsOf({ task, scored: count, sources: scored });
       } finally {
-        for (const { journal } of sources) await journal?.close();
+        for (const { journal } of scored) await journal?.close();
       }
     },
   };

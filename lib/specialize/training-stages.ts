@@ -40,12 +40,14 @@ export async function listsStage(bench: Workbench): Promise<Stage> {
 /** The trained model: training/model, with log.jsonl and training.json beside it. */
 export async function trainingStage(bench: Workbench): Promise<Stage> {
   const { options, directory, corpus, work } = bench;
+  const model = bench.modelSource();
   const choices = trainingOptions(options);
   const decisive = Object.fromEntries(Object.entries(choices).filter(([name]) => !undecisiveOptions.includes(name)));
   return {
     name: 'training',
     options: decisive as Record<string, Json | undefined>,
-    inputs: { model: await bench.modelHash() },
+    inputs: { model: await model.hash() },
+    sources: { model },
     outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await directory.filesIn(FILES.model))],
     work: async () => {
       // Training loads the model anew; two copies need not stand in memory.

@@ -6,11 +6,18 @@ import type { Corpus } from '../corpus/corpus.js';
 import { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
 import { readJsonl, requireId, requireString } from '../formats/jsonl.js';
-import { hashCorpus, hashModel, hashTexts } from '../hashes.js';
+import { hashCorpus, hashTexts } from '../hashes.js';
 import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
 import type { LongWork } from '../types.js';
+import { InputHashes } from './input-hashes.js';
 import type { SettledOptions } from './options.js';
 import type { RunDirectory } from './run-directory.js';
+
+/** An input that stages read from the disk; `hash` says what it holds now. @throws NotFoundError, from `hash` */
+export interface InputSource {
+  path: string;
+  hash: () => Promise<string>;
+}
 
 /** Where a run stands and what its stages work with. Large things are loaded when a stage first asks for them. */
 export class Workbench implements AsyncDisposable {
@@ -19,8 +26,8 @@ export class Workbench implements AsyncDisposable {
   readonly corpus: Corpus;
   /** Where the base model was found. */
   readonly modelDirectory: string;
+  readonly #inputs: InputHashes;
   #corpusHash: Promise<string> | undefined;
-  #modelHash: Promise<string> | undefined;
   #embedder: Promise<Embedder> | undefined;
   #bm25: Promise<Bm25Index> | undefined;
   #passages: Promise<Embeddings> | undefined;
@@ -30,6 +37,7 @@ export class Workbench implements AsyncDisposable {
     this.directory = parts.directory;
     this.corpus = parts.corpus;
     this.modelDirectory = parts.modelDirectory;
+    this.#inputs = new InputHashes(parts.options.signal);
   }
 
   get work(): LongWork {
@@ -42,10 +50,15 @@ export class Workbench implements AsyncDisposable {
     return this.#corpusHash;
   }
 
-  /** Of the base model's files. */
-  modelHash(): Promise<string> {
-    this.#modelHash ??= hashModel(this.modelDirectory, this.options.signal);
-    return this.#modelHash;
+  /** The base model's files, as an input that stages read from the disk. */
+  modelSource(): InputSource {
+    const path = this.modelDirectory;
+    return { path, hash: () => this.#inputs.model(path) };
+  }
+
+  /** A file that the user named. @param expected what it should be, for the message where it cannot be read */
+  fileSource(path: string, expected: string): InputSource {
+    return { path, hash: () => this.#inputs.file(path, expected) };
   }
 
   /** The base model, reading texts as long as training does. */

@@ -1,12 +1,14 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
-import { writing } from '../formats/writing.js';
+import { removeLeftovers } from '../formats/leftovers.js';
+import { makeDirectory, writing } from '../formats/writing.js';
 import { hashFile } from '../hashes.js';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
 import { checkOutside, checkSaveTarget } from '../models/save-target.js';
 import { weightsFile } from '../models/saved-model.js';
 import { type LossOptions, runJob } from '../native.js';
+import { lockOutput } from '../output-lock.js';
 import { matchTeacher } from './base-entropy.js';
 import { CheckpointSchedule } from './checkpoint-schedule.js';
 import {
@@ -21,7 +23,6 @@ import { type EvaluationRecord, TrainingLog } from './log.js';
 import { startingState, TrainingLoop } from './loop.js';
 import { type SettledOptions, settleOptions, type TrainingOptions } from './options.js';
 import { describeInputs, type RunInputs } from './run-inputs.js';
-import { withOutput } from './run-lock.js';
 import { describeMachine, SUMMARY, startRun, type TrainingSummary } from './run-start.js';
 import { planSteps, type StepPlan } from './schedule.js';
 import type { TemperatureMatch } from './temperature.js';
@@ -74,7 +75,10 @@ export async function trainListwise(options: TrainingOptions): Promise<TrainingR
     await checkOutside(place, base, 'output/model');
     await checkSaveTarget(place, base, 'output/model');
     const data = await readTrainingData(model, { ...settled, ...settleLengths(settled, model) });
-    return await withOutput(settled.output, () => train({ model, data, options: settled, started }));
+    await makeDirectory(settled.output);
+    using _ = await lockOutput(settled.output, { file: join(settled.output, '.lock') });
+    await removeLeftovers(settled.output);
+    return await train({ model, data, options: settled, started });
   } finally {
     model.encoder.dispose();
   }

@@ -1,0 +1,40 @@
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import { type CommandSpec, EXIT, flagOf, UsageError } from './command.js';
+import { Interrupted } from './interrupt.js';
+
+/** What to tell of an error, and the exit code. */
+export interface Failure {
+  code: string;
+  message: string;
+  exitCode: number;
+}
+
+/** An error in the terms of the command line. */
+export function explainFailure(error: unknown, spec: CommandSpec): Failure {
+  if (error instanceof Interrupted) return { code: 'ABORTED', message: error.message, exitCode: error.exitCode };
+  if (error instanceof UsageError) return { code: 'USAGE', message: error.message, exitCode: EXIT.usage };
+  if (error instanceof InvalidArgumentError) {
+    // Messages name the API's option; on the command line it is written with dashes.
+    const isOption = spec.options.some(({ name }) => name === error.argument);
+    const message = isOption
+      ? error.message.replace(` for ${error.argument} `, ` for ${flagOf(error.argument)} `)
+      : error.message;
+    return { code: error.code, message, exitCode: EXIT.usage };
+  }
+  const code = (error as { code?: unknown } | null)?.code;
+  if (error instanceof ListwiseError || (error instanceof Error && code === 'SETUP')) {
+    const exitCode = code === 'NOT_CONFIRMED' ? EXIT.notConfirmed : EXIT.failure;
+    return { code: String(code), message: error.message, exitCode };
+  }
+  // Not an error that listwise explains: where it came from helps those who look into it.
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: typeof code === 'string' ? code : 'INTERNAL', message, exitCode: EXIT.failure };
+}
+
+/** Where an error came from and what caused it, for --verbose. */
+export function traceOf(error: unknown): string {
+  const parts: string[] = [];
+  for (let at: unknown = error; at instanceof Error && parts.length < 10; at = at.cause)
+    parts.push(at.stack ?? at.message);
+  return parts.join('\ncaused by: ');
+}

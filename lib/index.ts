@@ -55,6 +55,18 @@ export { type ResolveOptions, resolveModel } from './models/hub.js';
 export { type InterpolationOptions, interpolateModels } from './models/interpolation.js';
 export type { ModelOptions } from './models/model.js';
 export type { ModelSettings } from './models/settings.js';
+export type { BatchExport, BatchImport } from './queries/batch.js';
+export type { LlmEndpoint, LlmOptions } from './queries/llm-options.js';
+export type { FailedRecord, QueryRecord } from './queries/outcome.js';
+export {
+  estimateQueries,
+  exportQueryBatch,
+  importQueryBatch,
+  type WriteQueriesOptions,
+  writeQueries,
+} from './queries/write-queries.js';
+export type { QueryEstimate, QueryWriting } from './queries/writing.js';
+export type { QueryWritingOptions } from './queries/writing-options.js';
 export { type SearchOptions, searchEmbeddings, type ToRunOptions, toRun } from './search.js';
 export type { GuardResult } from './specialize/gate.js';
 export type { Invalidation, OnInvalidate } from './specialize/invalidation.js';

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import { DataError, InvalidArgumentError, ListwiseError } from '../errors.js';
 import { type CommandSpec, EXIT, flagOf, UsageError } from './command.js';
 import { Interrupted } from './interrupt.js';
 
@@ -19,16 +19,25 @@ export function explainFailure(error: unknown, spec: CommandSpec): Failure {
     const message = isOption
       ? error.message.replace(` for ${error.argument} `, ` for ${flagOf(error.argument)} `)
       : error.message;
-    return { code: error.code, message, exitCode: EXIT.usage };
+    return { code: error.code, message: withFlags(message, spec), exitCode: EXIT.usage };
   }
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof ListwiseError || (error instanceof Error && code === 'SETUP')) {
     const exitCode = code === 'NOT_CONFIRMED' ? EXIT.notConfirmed : EXIT.failure;
-    return { code: String(code), message: error.message, exitCode };
+    // What is wrong in a file is told by the file's own names.
+    const message = error instanceof DataError ? error.message : withFlags(error.message, spec);
+    return { code: String(code), message, exitCode };
   }
   // Not an error that listwise explains: where it came from helps those who look into it.
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { code: typeof code === 'string' ? code : 'INTERNAL', message, exitCode: EXIT.failure };
+}
+
+/** A message with the API's option names as the command line writes them. Those of one small word may be plain words. */
+function withFlags(message: string, { options }: CommandSpec): string {
+  const names = options.map(({ name }) => name).filter((name) => /[A-Z]/.test(name));
+  const written = (name: string) => new RegExp(`(?<![\\w/"-])${name}(?![\\w/"-])`, 'g');
+  return names.reduce((text, name) => text.replace(written(name), flagOf(name)), message);
 }
 
 /** Where an error came from and what caused it, for --verbose. */

@@ -11,6 +11,8 @@ import { explainFailure, traceOf } from './failure.js';
 import { interruptible } from './interrupt.js';
 import { JsonLog, type Log, TextLog } from './log.js';
 import type { ProgressStream } from './progress.js';
+import { promptsCommand } from './prompts.js';
+import { queriesCommand } from './queries.js';
 import { ask } from './question.js';
 import { searchCommand } from './search.js';
 import { setupCommand } from './setup.js';
@@ -29,6 +31,8 @@ export interface Streams {
 export const COMMANDS: readonly CommandSpec[] = [
   specializeCommand,
   statusCommand,
+  queriesCommand,
+  promptsCommand,
   trainCommand,
   evaluateCommand,
   compareCommand,

@@ -4,11 +4,11 @@ import type { DroppedQuery } from '../candidates/selection.js';
 import { countMistakes } from '../corpus/cleaning.js';
 import { requirePassages } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
+import { readIds } from '../corpus/id-file.js';
 import { sampleIds } from '../corpus/sample.js';
 import { writeLines } from '../formats/atomic.js';
 import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
-import { readLines } from '../formats/lines.js';
 import { readQrelsFile } from '../formats/qrels.js';
 import { hashTexts } from '../hashes.js';
 import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
@@ -65,14 +65,6 @@ async function excludedIds({ corpus, options }: Workbench): Promise<string[]> {
     for (const id of judged.keys()) if (corpus.has(id)) excluded.add(id);
   }
   return [...excluded].sort();
-}
-
-async function readIds(file: string, signal?: AbortSignal): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const { text } of readLines(file, { signal, expected: 'a file of passage ids, one a line,' })) {
-    if (text.trim() !== '') ids.push(text.trim());
-  }
-  return ids;
 }
 
 /** The base model's embeddings of the whole corpus, for candidates, the fused teacher and the base's evaluation. */

@@ -1,4 +1,4 @@
-import { DataError, InvalidArgumentError, ListwiseError } from '../errors.js';
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { type CommandSpec, EXIT, flagOf, UsageError } from './command.js';
 import { Interrupted } from './interrupt.js';
 
@@ -8,6 +8,9 @@ export interface Failure {
   message: string;
   exitCode: number;
 }
+
+/** Errors that tell which option to change. Others name fields of files, or what a run was made with. */
+const ABOUT_OPTIONS = ['INVALID_ARGUMENT', 'REMOTE', 'BUDGET'];
 
 /** An error in the terms of the command line. */
 export function explainFailure(error: unknown, spec: CommandSpec): Failure {
@@ -24,8 +27,7 @@ export function explainFailure(error: unknown, spec: CommandSpec): Failure {
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof ListwiseError || (error instanceof Error && code === 'SETUP')) {
     const exitCode = code === 'NOT_CONFIRMED' ? EXIT.notConfirmed : EXIT.failure;
-    // What is wrong in a file is told by the file's own names.
-    const message = error instanceof DataError ? error.message : withFlags(error.message, spec);
+    const message = ABOUT_OPTIONS.includes(String(code)) ? withFlags(error.message, spec) : error.message;
     return { code: String(code), message, exitCode };
   }
   // Not an error that listwise explains: where it came from helps those who look into it.

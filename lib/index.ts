@@ -67,6 +67,7 @@ export {
 } from './queries/write-queries.js';
 export type { QueryEstimate, QueryWriting } from './queries/writing.js';
 export type { QueryWritingOptions } from './queries/writing-options.js';
+export { type ReportOptions, writeReport } from './report/report.js';
 export { type SearchOptions, searchEmbeddings, type ToRunOptions, toRun } from './search.js';
 export type { GuardResult } from './specialize/gate.js';
 export type { Invalidation, OnInvalidate } from './specialize/invalidation.js';

@@ -14,6 +14,7 @@ import type { ProgressStream } from './progress.js';
 import { promptsCommand } from './prompts.js';
 import { queriesCommand } from './queries.js';
 import { ask } from './question.js';
+import { reportCommand } from './report.js';
 import { searchCommand } from './search.js';
 import { setupCommand } from './setup.js';
 import { specializeCommand } from './specialize.js';
@@ -36,6 +37,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   trainCommand,
   evaluateCommand,
   compareCommand,
+  reportCommand,
   encodeCommand,
   searchCommand,
   doctorCommand,

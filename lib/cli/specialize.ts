@@ -219,13 +219,14 @@ export function counted(counts: unknown): string {
 }
 
 async function readable(result: Specialization): Promise<string> {
-  const { directory, model, trained, evaluation, promotion, seconds } = result;
+  const { directory, model, trained, evaluation, promotion, report, seconds } = result;
   const lines = [`run directory: ${directory} (${duration(seconds)})`];
   if (evaluation) {
     const { formatComparison } = await import('../evaluation/table.js');
     lines.unshift(formatComparison(evaluation.comparison, { width: process.stdout.columns || 100 }));
   }
   if (promotion) lines.push(promotion.text);
+  if (report) lines.push(`report: ${report}`);
   if (trained) lines.push(`trained: ${trained}`);
   if (model) lines.push(`model: ${model}${promotion?.promoted ? '' : ' (the base)'}`);
   return lines.join('\n');

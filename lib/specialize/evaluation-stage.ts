@@ -1,4 +1,5 @@
 import { embedQueries } from '../candidates/embeddings.js';
+import { JudgedCollection } from '../evaluation/collection.js';
 import { type Comparison, compare } from '../evaluation/compare.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures } from '../evaluation/measures.js';
 import { retrieve } from '../evaluation/retrieval.js';
@@ -37,6 +38,9 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
   const { data, split, measures, by, k, resamples, seed, signal } = options;
   // Read now, so that a broken test set does not show after hours of training.
   const test = data === undefined ? undefined : await hashCollection(await readBeir(data, { split, signal }), signal);
+  if (data !== undefined && by !== undefined) {
+    await (await JudgedCollection.open(data, { split, signal })).groups(by, signal);
+  }
   return {
     name: 'evaluation',
     options: {
@@ -61,7 +65,7 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
       const comparison = await compare({
         base: { name: 'base', run: base },
         others: [{ name: 'trained', run: trained }],
-        data: { name: data ?? 'dev lists', data: collection },
+        data: data === undefined ? { name: 'dev lists', data: collection } : { data, split },
         ...{ measures, resamples, seed, signal, examples: EXAMPLES, by: test ? by : 'type' },
       });
       await writeJson(directory.file('baseMeasures'), await perQuery(collection, base, comparison));

@@ -36,6 +36,7 @@ export const FILES = {
   promotion: 'promotion/promotion.json',
   offer: 'promotion/interpolated',
   chosenModel: 'model',
+  report: 'report.html',
 } as const;
 
 /** Paths in a run directory. */

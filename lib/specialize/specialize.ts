@@ -3,6 +3,7 @@ import { removeLeftovers } from '../formats/leftovers.js';
 import { makeDirectory } from '../formats/writing.js';
 import type { Json } from '../hashes.js';
 import { lockOutput } from '../output-lock.js';
+import { writeReport } from '../report/report.js';
 import type { Progress } from '../types.js';
 import type { EvaluationResult } from './evaluation-stage.js';
 import { confirm } from './invalidation.js';
@@ -38,6 +39,8 @@ export interface Specialization {
   promotion?: Promotion;
   /** Base against trained model; absent if the run was to end before evaluation. */
   evaluation?: EvaluationResult;
+  /** report.html, a page for people; absent if the run was to end before evaluation. */
+  report?: string;
   /** By stage, in their order. */
   stages: Partial<Record<StageName, StageSummary>>;
   seconds: number;
@@ -67,7 +70,8 @@ export async function specialize(given: SpecializeOptions): Promise<Specializati
   const progress = new RunProgress(directory);
   try {
     const stages = await runStages(place, progress);
-    const result = await resultOf(directory, stages);
+    const report = stages.evaluation && (await writeReport(directory.path, { signal: options.signal }));
+    const result = { ...(await resultOf(directory, stages)), ...(report && { report }) };
     await progress.end();
     return { ...result, seconds: Math.round(performance.now() - started) / 1000 };
   } catch (error) {

@@ -1,0 +1,239 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import axe from 'axe-core';
+import { expect } from 'chai';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { readRunFacts } from '../lib/report/facts.js';
+import { adviceOf, findingsOf } from '../lib/report/findings.js';
+import { escapeHtml, foreign, html } from '../lib/report/html.js';
+import { reportPage } from '../lib/report/page.js';
+import { writeReport } from '../lib/report/report.js';
+import type { EvaluationResult } from '../lib/specialize/evaluation-stage.js';
+import type { Promotion } from '../lib/specialize/promotion-stage.js';
+import { specialize } from '../lib/specialize/specialize.js';
+import { startChromium } from './chromium.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { rejection } from './rejection.js';
+import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
+
+const HOSTILE = [
+  '<script>document.title = "owned"</script>',
+  '"><img src=x onerror="document.title=`owned`">',
+  "'); alert(1); //",
+  '</style><style>main{display:none}</style>',
+  '\u202egnp.exe \u2066مرحبا بالعالم\u2069 שלום',
+  '👩‍👩‍👧‍👦 🇩🇪 \ud800 \u0000 \u0007',
+  'x'.repeat(100_000),
+];
+
+describe('report', function () {
+  this.timeout(60_000);
+  let directory: string;
+
+  before(async () => {
+    const judged = Array.from({ length: PASSAGES }, (_, i) => i);
+    const collection = writeCollection({ judged });
+    const guards = [writeCollection({ judged, seed: 9 })];
+    const options = tinyRun({ collection, model: writeTinyModel(), data: collection, guards, by: 'metadata.kind' });
+    ({ directory } = await specialize({ ...options, maxSteps: 6, evaluateEvery: 2 }));
+  });
+
+  const edit = <T>(name: string, change: (value: T) => void) => {
+    const file = join(directory, name);
+    const value = JSON.parse(readFileSync(file, 'utf8')) as T;
+    change(value);
+    writeFileSync(file, JSON.stringify(value));
+  };
+
+  describe('writeReport', () => {
+    it('is written by specialize, and again the same from the files alone', async () => {
+      const first = readFileSync(join(directory, 'report.html'), 'utf8');
+      expect(await writeReport(directory)).to.equal(join(directory, 'report.html'));
+      expect(readFileSync(join(directory, 'report.html'), 'utf8')).to.equal(first);
+    });
+
+    it('says what the run found, for each query type, measure and guard set', async () => {
+      const page = readFileSync(join(directory, 'report.html'), 'utf8');
+      const facts = await readRunFacts(directory);
+      for (const { measure, value } of facts.evaluation!.comparison.differences) {
+        expect(page).to.contain(measure).and.to.contain(value.toFixed(4));
+      }
+      expect(facts.funnel.map(({ type }) => type)).to.deep.equal(['title', 'web']);
+      for (const { steps } of facts.funnel) {
+        expect(steps[0]).to.deep.equal({ label: 'written', queries: PASSAGES });
+        for (const [i, { queries }] of steps.entries()) expect(queries).to.be.at.most(steps[i - 1]?.queries ?? queries);
+      }
+      const { train, dev } = facts.stages.find(({ name }) => name === 'lists')!.counts as Record<string, number>;
+      const left = facts.funnel.reduce((sum, { steps }) => sum + steps.at(-1)!.queries, 0);
+      expect(left).to.equal(train! + dev!);
+      expect(facts.scores!.counts.sources).to.be.above(PASSAGES);
+      expect(facts.scores!.sources.reduce((sum, share) => sum + share, 0)).to.be.closeTo(1, 1e-9);
+      expect(facts.steps).to.have.length(6);
+      expect(facts.points).to.have.length(PASSAGES);
+      for (const id of ['results', 'queries', 'kinds', 'changes', 'funnel', 'teacher', 'training', 'run']) {
+        expect(page).to.contain(`id="${id}"`);
+      }
+      expect(page.match(/<svg role="img" aria-label="[^"]+"/g)).to.have.length(8);
+    });
+
+    it('is one file that names no other: no script, no link, no image', () => {
+      const page = readFileSync(join(directory, 'report.html'), 'utf8');
+      expect(page).to.not.match(/<(script|link|img|iframe|object|base)\b/i);
+      expect(page).to.not.match(/\s(style|on\w+|src)=/i);
+      expect(page).to.contain('default-src &#39;none&#39;');
+    });
+
+    it('reports a run that is not complete, and refuses what is no run', async () => {
+      const collection = writeCollection();
+      const half = tinyRun({ collection, model: writeTinyModel(), until: 'lists' });
+      await specialize(half);
+      const page = readFileSync(await writeReport(half.output), 'utf8');
+      expect(page).to.contain('there is no verdict yet').and.to.contain('id="funnel"');
+      const empty = temporaryDirectory();
+      const error = await rejection(writeReport(empty));
+      expect(error.message).to.equal(
+        `Expected the directory of a run, with a manifest.json of complete stages, at ${empty} but there is none; give ` +
+          'the --output of `listwise specialize`.',
+      );
+    });
+  });
+
+  describe('findingsOf and adviceOf', () => {
+    it('say whether the gain is real, how large it is, and for whom', async () => {
+      const facts = await readRunFacts(directory);
+      const titles = findingsOf(facts).map(({ title }) => title);
+      expect(titles[0]).to.equal('The gain is real.');
+      expect(titles[1]).to.match(/^nDCG@10 went from 0\.\d{4} to 0\.\d{4}\.$/);
+      expect(titles.slice(2)).to.have.length(2);
+      const promotion = facts.promotion as Promotion;
+      const verdict = { ...promotion.verdict, outcome: 'worse' as const };
+      const worse = findingsOf({ ...facts, promotion: { ...promotion, promoted: false, verdict } });
+      expect(worse[0]).to.include({ tone: 'bad', title: 'Training made the model worse.' });
+    });
+
+    it('say how many queries would show a gain of the measured size', async () => {
+      const facts = await readRunFacts(directory);
+      const promotion = facts.promotion as Promotion;
+      const undecided = { ...promotion, verdict: { ...promotion.verdict, outcome: 'undecided' as const } };
+      // Mean 0.01 and standard deviation 0.1: (1.96 + 0.84)² · 0.01 / 0.0001 = 784 queries.
+      const points = Array.from({ length: 100 }, (_, i) => ({
+        ...{ query: `q${i}`, base: 0.5, trained: 0.51 + (i % 2 ? 1 : -1) * 0.1 * Math.sqrt(0.99) },
+      }));
+      const [advice] = adviceOf({ ...facts, promotion: undecided, points, evaluations: [], funnel: [] });
+      expect(advice).to.equal(
+        'If the true gain is as large as the one measured, about 784 test queries would show it in four of five tests; ' +
+          'there are 100.',
+      );
+    });
+  });
+
+  describe('html', () => {
+    it('escapes values and keeps markup, and drops what HTML does not allow', () => {
+      expect(html`<b>${'<i>"&\''}</b>${html`<br>`}${[1, undefined, false]}`.text).to.equal(
+        '<b>&lt;i&gt;&quot;&amp;&#39;</b><br>1',
+      );
+      expect(escapeHtml('a\u0000\u0007b\nc\u202ed\ud800')).to.equal('ab cd\ufffd');
+    });
+
+    it('cuts long text between characters', () => {
+      expect(foreign('😀'.repeat(50), 10).text).to.equal(`<bdi>${'😀'.repeat(10)}…</bdi>`);
+      expect(foreign('short').text).to.equal('<bdi>short</bdi>');
+    });
+  });
+
+  describe('in a browser', () => {
+    let browser: Browser;
+    before(async function () {
+      browser = await startChromium(this);
+    });
+    after(() => browser?.close());
+
+    const open = async (file: string, options: BrowserContextOptions = {}) => {
+      const page = await browser.newPage(options);
+      const problems: string[] = [];
+      page.on('console', (message) => problems.push(message.text()));
+      page.on('pageerror', (error) => problems.push(String(error)));
+      page.on('dialog', (dialog) => problems.push(`dialog: ${dialog.message()}`));
+      page.on('request', (request) => {
+        if (!request.url().startsWith('file:')) problems.push(`asked ${request.url()}`);
+      });
+      await page.goto(pathToFileURL(file).href);
+      return { page, problems };
+    };
+    const violations = async (page: Page) => {
+      await page.evaluate(axe.source);
+      const { violations: found } = (await page.evaluate('axe.run()')) as axe.AxeResults;
+      return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)}`);
+    };
+    const SCREENS: Record<string, BrowserContextOptions> = {
+      'a desktop': { viewport: { width: 1200, height: 900 } },
+      'a phone': { viewport: { width: 360, height: 740 } },
+      'the dark': { viewport: { width: 1200, height: 900 }, colorScheme: 'dark' },
+    };
+
+    for (const [name, options] of Object.entries(SCREENS)) {
+      it(`is accessible, quiet and no wider than the window on ${name}`, async () => {
+        const { page, problems } = await open(join(directory, 'report.html'), options);
+        expect(await violations(page)).to.deep.equal([]);
+        const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
+        expect(width).to.be.at.most(room!);
+        expect(problems).to.deep.equal([]);
+        await page.close();
+      });
+    }
+
+    it('shows hostile text as text: nothing runs, loads, hides the page or makes it wider', async () => {
+      const original = readFileSync(join(directory, 'evaluation', 'comparison.json'), 'utf8');
+      edit<EvaluationResult>('evaluation/comparison.json', ({ comparison }) => {
+        const [first] = comparison.differences;
+        first!.gained = HOSTILE.map((text, i) => ({
+          ...first!.gained[0]!,
+          ...{ query: text.slice(0, 2000), text, group: text },
+          before: [{ id: text, grade: null, title: text, text }],
+          after: [{ id: `${i}`, grade: 1, title: '', text }],
+        }));
+        first!.groups = HOSTILE.map((group) => ({ ...first!.groups![0]!, group }));
+        comparison.by = HOSTILE[1]!;
+        comparison.sets[0]!.name = HOSTILE[0]!;
+      });
+      try {
+        const file = await writeReport(directory);
+        const { page, problems } = await open(file, { viewport: { width: 360, height: 740 } });
+        expect(await page.title()).to.contain('report of listwise');
+        expect(await page.isVisible('main')).to.equal(true);
+        expect(await page.textContent('#changes ~ article h4')).to.equal(HOSTILE[0]);
+        expect(await page.locator('article.example script, article.example img, body style').count()).to.equal(0);
+        const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
+        expect(width).to.be.at.most(room!);
+        expect(await violations(page)).to.deep.equal([]);
+        expect(problems).to.deep.equal([]);
+        await page.close();
+      } finally {
+        writeFileSync(join(directory, 'evaluation', 'comparison.json'), original);
+      }
+    });
+
+    it('has a policy that stops scripts and styles, should any text ever get through', async () => {
+      const page_ = reportPage(await readRunFacts(directory));
+      const attack =
+        '<script>document.title = "owned"</script><style>main { display: none }</style><img src="https://x.invalid/">';
+      const file = join(temporaryDirectory(), 'attacked.html');
+      writeFileSync(file, page_.replace('<main>', `<main>${attack}`));
+      const { page, problems } = await open(file);
+      expect(await page.title()).to.not.equal('owned');
+      expect(await page.isVisible('main')).to.equal(true);
+      expect(problems.filter((problem) => problem.includes('Content Security Policy')).length).to.be.at.least(3);
+      await page.close();
+    });
+
+    it('prints all of it', async () => {
+      const { page } = await open(join(directory, 'report.html'));
+      await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+      expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).to.equal('rgb(255, 255, 255)');
+      expect(await page.isVisible('nav')).to.equal(false);
+      expect((await page.pdf({ format: 'A4' })).length).to.be.above(20_000);
+      await page.close();
+    });
+  });
+});

@@ -20,25 +20,52 @@ export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 export type Precision = 'fp32' | 'bf16' | 'int8';
 export type Pooling = 'mean' | 'first-token';
 
+/** One way in which the tokens of a text see each other. */
+export interface AttentionKind {
+  /** Keys further away from a query than this are not seen; 0: all are. */
+  window: number;
+  /** Rotary positions: radians per position for each of a head's headSize / 2 pairs; empty: positions are not rotary. */
+  frequencies: number[];
+}
+
 /** A transformer as data: what the packed block in csrc reads. A family (BERT, ...) is a function to this. */
 export interface Architecture {
   vocabularySize: number;
   hiddenSize: number;
   layers: number;
   heads: number;
+  /** Numbers of a query or key in one head. */
+  headSize: number;
   intermediateSize: number;
-  /** Longest sequence the learned positions allow. */
+  /** Longest text in tokens. */
   maxPositions: number;
-  /** Rows of the token type table; row 0 is added to every token. */
+  /** Rows of the table of learned positions; 0: there is none. */
+  positionRows: number;
+  /** Where given, a text's first position is the row after this one, and tokens of this id do not count. */
+  paddingId?: number;
+  /** Rows of the token type table, of which row 0 is added to every token; 0: there is none. */
   tokenTypes: number;
-  layerNormEps: number;
+  /** Layer norm, or RMS norm, which does not subtract the mean. */
+  norm: 'layer' | 'rms';
+  /** 'after': x = norm(x + f(x)). 'before': x = x + f(norm(x)), and a last norm at the end. */
+  normPlace: 'after' | 'before';
+  normEps: number;
   /** 'gelu' is the exact one (erf), 'gelu-tanh' the tanh approximation. */
-  activation: 'gelu' | 'gelu-tanh' | 'relu';
+  activation: 'gelu' | 'gelu-tanh' | 'relu' | 'silu';
+  /** Gated: of twice intermediateSize numbers one half, the first or the second, is activated and multiplied by the other. */
+  feedForward: 'plain' | 'gated-by-first' | 'gated-by-second';
+  /** Query times key is multiplied by this. */
+  scoreScale: number;
+  /** A learned bias of the scores by the distance of query and key, in buckets, shared by all layers. */
+  relative?: { buckets: number; maxDistance: number };
+  attention: AttentionKind[];
+  /** For each layer its place in `attention`. */
+  attentionOfLayer: number[];
 }
 
 /**
  * Where each parameter lies in the weights file. `{layer}` stands for the layer's number. The keys are the parameters
- * of csrc/core/nn/parameters.cc.
+ * of csrc/core/nn/parameters.cc; a bias or an embedding norm that is not named does not exist.
  */
 export type WeightNames = Record<string, string>;
 

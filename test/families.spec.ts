@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { describeModel, supportedFamilies } from '../lib/models/families.js';
-import { tinyConfig, tinyWeights } from './helpers.js';
+import { expectClose, tinyConfig, tinyWeights } from './helpers.js';
 
 const names = (prefix = '') => new Set(Object.keys(tinyWeights(tinyConfig, 1, prefix)));
 
@@ -14,12 +14,95 @@ describe('describeModel', () => {
         layers: 2,
         heads: 4,
         intermediateSize: 48,
+        headSize: 8,
         maxPositions: 40,
+        positionRows: 40,
         tokenTypes: 2,
-        layerNormEps: 1e-12,
+        norm: 'layer',
+        normPlace: 'after',
+        normEps: 1e-12,
         activation: 'gelu',
+        feedForward: 'plain',
+        scoreScale: 1 / Math.sqrt(8),
+        attention: [{ window: 0, frequencies: [] }],
+        attentionOfLayer: [0, 0],
       },
     });
+  });
+
+  const frequencies = (config: Record<string, unknown>, tensors: string[]) =>
+    describeModel(config, new Set(tensors), 'm/config.json').architecture.attention.map((kind) => kind.frequencies);
+
+  const modernBert = {
+    ...{ model_type: 'modernbert', vocab_size: 96, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 4 },
+    ...{ intermediate_size: 48, max_position_embeddings: 64 },
+  };
+  const modernBertNames = [
+    ...['embeddings.tok_embeddings', 'embeddings.norm', 'layers.0.attn.Wqkv', 'layers.0.attn.Wo', 'layers.0.mlp.Wi'],
+    ...['layers.0.mlp.Wo', 'layers.0.mlp_norm', 'final_norm'],
+  ].map((name) => `${name}.weight`);
+
+  it("reads ModernBERT's older configs, which give two thetas and how often layers alternate", () => {
+    const config = { ...modernBert, global_rope_theta: 160000, local_rope_theta: 10000, local_attention: 128 };
+    const { architecture } = describeModel(config, new Set(modernBertNames), 'm/config.json');
+    expect(architecture.attention.map(({ window }) => window)).to.deep.equal([0, 64]);
+    for (const [kind, theta] of [160000, 10000].entries()) {
+      const expected = [0, 1, 2, 3].map((i) => theta ** (-i / 4));
+      expectClose(architecture.attention[kind]!.frequencies, expected, { rtol: 1e-6 }, 'frequencies');
+    }
+    const [, local] = frequencies({ ...config, local_rope_theta: null }, modernBertNames);
+    expectClose(
+      local!,
+      [0, 1, 2, 3].map((i) => 160000 ** (-i / 4)),
+      { rtol: 1e-6 },
+      'frequencies without a local theta',
+    );
+    const layers = Array.from({ length: 7 }, (_, layer) => `layers.${layer}.`);
+    const names = layers.flatMap((layer) => modernBertNames.map((name) => name.replace('layers.0.', layer)));
+    const deep = describeModel(
+      { ...config, num_hidden_layers: 7, global_attn_every_n_layers: 3 },
+      new Set([...names, ...layers.map((layer) => `${layer}attn_norm.weight`)]),
+      'm/config.json',
+    );
+    expect(deep.architecture.attentionOfLayer).to.deep.equal([0, 1, 1, 0, 1, 1, 0]);
+  });
+
+  it("refuses ModernBERT's settings that cannot be, and missing norms after the first layer", () => {
+    const describing = (change: object) => () =>
+      describeModel({ ...modernBert, ...change }, new Set(modernBertNames), 'm/config.json');
+    expect(describing({ layer_types: ['chunked_attention'] })).to.throw(
+      'm/config.json: expected 1 of "full_attention" and "sliding_attention" for layer_types but found ["chunked_attention"].',
+    );
+    expect(describing({ rope_parameters: { full_attention: { rope_type: 'yarn', factor: 2 } } }))
+      .to.throw(
+        'm/config.json: rope_parameters: full_attention: rope_type "yarn" is not supported; supported: "default"',
+      )
+      .with.property('code', 'UNSUPPORTED');
+    expect(describing({ norm_bias: true })).to.throw('lack embeddings.norm.bias, layers.0.mlp_norm.bias');
+    const two = modernBertNames.flatMap((name) => [name, name.replace('layers.0', 'layers.1')]);
+    expect(() => describeModel({ ...modernBert, num_hidden_layers: 2 }, new Set(two), 'm/config.json')).to.throw(
+      'lack layers.1.attn_norm.weight, which',
+    );
+  });
+
+  it('computes gated-gelu of T5 by the tanh approximation, as it always was', () => {
+    const t5 = { model_type: 't5', vocab_size: 96, d_model: 32, d_kv: 8, d_ff: 48, num_layers: 1, num_heads: 4 };
+    const part = (name: string) => `encoder.block.0.layer.${name}.weight`;
+    const names = [
+      ...['q', 'k', 'v', 'o', 'relative_attention_bias'].map((name) => part(`0.SelfAttention.${name}`)),
+      ...['wi', 'wi_0', 'wi_1', 'wo'].map((name) => part(`1.DenseReluDense.${name}`)),
+      ...[part('0.layer_norm'), part('1.layer_norm'), 'encoder.final_layer_norm.weight', 'shared.weight'],
+    ];
+    const read = (feed_forward_proj?: string) =>
+      describeModel({ ...t5, feed_forward_proj }, new Set(names), 'm/config.json');
+    expect(read().architecture).to.include({ activation: 'relu', feedForward: 'plain', scoreScale: 1 });
+    expect(read('gated-gelu').architecture).to.include({ activation: 'gelu-tanh', feedForward: 'gated-by-first' });
+    expect(read('gated-silu').architecture.activation).to.equal('silu');
+    expect(read('gated-gelu').weightNames).to.include({
+      'feedForward.in.weight': 'encoder.block.{layer}.layer.1.DenseReluDense.wi_0.weight',
+      'feedForward.gate.weight': 'encoder.block.{layer}.layer.1.DenseReluDense.wi_1.weight',
+    });
+    expect(() => read('gated-mish')).to.throw('feed_forward_proj "gated-mish" is not supported');
   });
 
   it('names every weight of the block, with the layer left open', () => {
@@ -59,6 +142,7 @@ describe('describeModel', () => {
     gelu_new: 'gelu-tanh',
     gelu_pytorch_tanh: 'gelu-tanh',
     relu: 'relu',
+    silu: 'silu',
   })) {
     it(`computes hidden_act ${name} as ${activation}`, () => {
       const { architecture } = describeModel({ ...tinyConfig, hidden_act: name }, names(), 'config.json');
@@ -80,7 +164,7 @@ describe('describeModel', () => {
       { position_embedding_type: 'relative_key' },
       'position_embedding_type "relative_key" is not supported; supported: "absolute".',
     ],
-    [{ hidden_act: 'silu' }, 'hidden_act "silu" is not supported; supported: "gelu",'],
+    [{ hidden_act: 'mish' }, 'hidden_act "mish" is not supported; supported: "gelu",'],
     [{ is_decoder: true }, 'is_decoder true is not supported; supported: false.'],
     [{ add_cross_attention: true }, 'add_cross_attention true is not supported; supported: false.'],
     [{ pruned_heads: { 1: [0] } }, 'pruned_heads {"1":[0]} is not supported; supported: {}.'],

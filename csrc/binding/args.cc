@@ -136,6 +136,31 @@ size_t Args::choice(const char* field, const std::vector<std::string>& names) {
   return static_cast<size_t>(found - names.begin());
 }
 
+std::vector<double> Args::numberList(const char* field) {
+  const auto value = get(field);
+  if (!value.IsArray()) fail(field, "an array of numbers", value);
+  const auto array = value.As<Napi::Array>();
+  std::vector<double> out;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    const double number = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : NAN;
+    if (!std::isfinite(number))
+      fail(std::string(field) + "[" + std::to_string(i) + "]", "a finite number", item);
+    out.push_back(number);
+  }
+  return out;
+}
+
+std::vector<Args> Args::objects(const char* field) {
+  const auto value = get(field);
+  if (!value.IsArray()) fail(field, "an array of objects", value);
+  const auto array = value.As<Napi::Array>();
+  std::vector<Args> out;
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    out.emplace_back(array.Get(i), name_ + "." + field + "[" + std::to_string(i) + "]");
+  return out;
+}
+
 Args Args::object(const char* field) {
   return {get(field), name_ + "." + field};
 }
@@ -148,31 +173,6 @@ void Args::done() {
       throw core::invalidArgument("Expected no field \"" + key + "\" in " + name_ + ".");
     }
   }
-}
-
-core::EncoderSpec readEncoderSpec(Args& args) {
-  core::EncoderSpec spec;
-  spec.files = args.strings("files");
-  spec.weightNames = args.stringMap("weightNames");
-  spec.device = args.string("device");
-  const auto precision = args.choice("precision", {"fp32", "bf16", "int8"});
-  spec.bf16 = precision == 1;
-  spec.int8 = precision == 2;
-  spec.portable = args.has("kernels") && args.choice("kernels", {"fused", "portable"}) == 1;
-  auto a = args.object("architecture");
-  auto& out = spec.architecture;
-  out.vocabularySize = a.integer("vocabularySize");
-  out.hiddenSize = a.integer("hiddenSize");
-  out.layers = a.integer("layers");
-  out.heads = a.integer("heads");
-  out.intermediateSize = a.integer("intermediateSize");
-  out.maxPositions = a.integer("maxPositions");
-  out.tokenTypes = a.integer("tokenTypes");
-  out.layerNormEps = a.number("layerNormEps");
-  out.activation =
-      static_cast<core::Activation>(a.choice("activation", {"gelu", "gelu-tanh", "relu"}));
-  a.done();
-  return spec;
 }
 
 core::PackedTexts readPackedTexts(Args& args) {

@@ -21,6 +21,7 @@ namespace listwise::binding {
 class Args {
  public:
   Args(const Napi::Value& value, std::string name);
+  Args(Args&&) noexcept = default;
 
   std::string string(const char* field);
   std::vector<std::string> strings(const char* field);
@@ -28,6 +29,7 @@ class Args {
   bool boolean(const char* field);
   double number(const char* field);
   int64_t integer(const char* field);
+  std::vector<double> numberList(const char* field);
   std::span<const int32_t> int32s(const char* field);
   std::span<const float> floats(const char* field);
   std::span<const double> doubles(const char* field);
@@ -35,6 +37,7 @@ class Args {
   size_t choice(const char* field, const std::vector<std::string>& names);
   bool has(const char* field);
   Args object(const char* field);
+  std::vector<Args> objects(const char* field);
 
   // Call when every field has been read.
   void done();

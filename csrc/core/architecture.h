@@ -6,21 +6,66 @@
 
 namespace listwise::core {
 
-enum class Activation { Gelu, GeluTanh, Relu };
+enum class Activation { Gelu, GeluTanh, Relu, Silu };
 enum class Pooling { Mean, FirstToken };
+enum class NormKind { Layer, Rms };
+// After: x = norm(x + f(x)). Before: x = x + f(norm(x)), and a last norm at the end.
+enum class NormPlace { After, Before };
+// Gated: one half of the inner numbers, activated, times the other half; which half comes first in
+// the weights differs between families.
+enum class FeedForward { Plain, GatedByFirst, GatedBySecond };
 
-// A transformer as data; lib/models/families.ts makes it from a model's config.
+// One way in which the tokens of a text see each other; layers differ in it.
+struct AttentionKind {
+  // Keys further away than this are not seen; 0: all are.
+  int64_t window = 0;
+  // Rotary positions: radians per position for each pair of a head's numbers; empty: none.
+  std::vector<float> frequencies;
+};
+
+// A bias of the scores by the distance of query and key, shared by all layers; buckets 0: none.
+struct RelativePositions {
+  int64_t buckets = 0;
+  int64_t maxDistance = 0;
+};
+
+// A transformer as data; lib/models/families.ts makes it from a model's config. Which biases and
+// which embeddings there are is said by the names of weights: what has no name is not there.
 struct Architecture {
   int64_t vocabularySize = 0;
   int64_t hiddenSize = 0;
   int64_t layers = 0;
   int64_t heads = 0;
+  int64_t headSize = 0;
   int64_t intermediateSize = 0;
+  // The longest text.
   int64_t maxPositions = 0;
+  // Rows of the table of learned positions; 0: there is none.
+  int64_t positionRows = 0;
+  // Where it is not negative, positions are counted as RoBERTa does it: from the row after this
+  // one, over tokens other than this one, which gets the row of its own number.
+  int64_t paddingId = -1;
   int64_t tokenTypes = 0;
-  double layerNormEps = 0;
+  NormKind norm = NormKind::Layer;
+  NormPlace normPlace = NormPlace::After;
+  double normEps = 0;
   Activation activation = Activation::Gelu;
+  FeedForward feedForward = FeedForward::Plain;
+  // Query times key is multiplied by this.
+  double scoreScale = 0;
+  RelativePositions relative;
+  std::vector<AttentionKind> attention;
+  // Each layer's place in `attention`.
+  std::vector<int64_t> attentionOfLayer;
+
+  int64_t attentionSize() const { return heads * headSize; }
+  int64_t innerSize() const {
+    return (feedForward == FeedForward::Plain ? 1 : 2) * intermediateSize;
+  }
 };
+
+// Throws INVALID_ARGUMENT naming a field that cannot be.
+void checkArchitecture(const Architecture& architecture);
 
 struct EncoderSpec {
   std::vector<std::string> files;

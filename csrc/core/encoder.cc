@@ -20,34 +20,9 @@ namespace {
 
 // Below this a pooled vector has no direction; as torch.nn.functional.normalize.
 constexpr double smallestLength = 1e-12;
-// More is a mistake in a config: no published encoder comes near.
-constexpr int64_t mostLayers = 1000;
 
 void checkSpec(const EncoderSpec& spec) {
-  const auto& a = spec.architecture;
-  const auto positive = [](int64_t value, const char* name) {
-    if (value < 1) {
-      throw invalidArgument("Expected a whole number above 0 for architecture." +
-                            std::string(name) + " but received " + std::to_string(value) + ".");
-    }
-  };
-  positive(a.vocabularySize, "vocabularySize");
-  positive(a.hiddenSize, "hiddenSize");
-  positive(a.layers, "layers");
-  positive(a.heads, "heads");
-  positive(a.intermediateSize, "intermediateSize");
-  positive(a.maxPositions, "maxPositions");
-  positive(a.tokenTypes, "tokenTypes");
-  if (a.layers > mostLayers) {
-    throw invalidArgument("Expected at most " + std::to_string(mostLayers) +
-                          " for architecture.layers but received " + std::to_string(a.layers) +
-                          ".");
-  }
-  if (a.hiddenSize % a.heads != 0) {
-    throw invalidArgument(
-        "Expected architecture.hiddenSize to be a multiple of architecture.heads but received " +
-        std::to_string(a.hiddenSize) + " and " + std::to_string(a.heads) + ".");
-  }
+  checkArchitecture(spec.architecture);
   if (spec.files.empty()) throw invalidArgument("Expected at least one weights file in files.");
   const bool isCuda = spec.device == "cuda" || spec.device.starts_with("cuda:");
   const std::string number = spec.device.size() > 5 ? spec.device.substr(5) : "0";
@@ -90,7 +65,7 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToke
 
 at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batch,
                                 const EncodeOptions& options, EmbeddingTrace* trace) const {
-  auto packed = nn::pack(texts, batch, device());
+  auto packed = nn::pack(texts, batch, device(), spec.architecture.paddingId);
   const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
   auto pooled = ops->pool(hidden, packed, options.pooling);
   if (!options.normalize) return pooled;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ModelError, NotFoundError } from '../errors.js';
 import type { Architecture, Pooling, WeightNames } from '../native.js';
 import { optionalField, readConfigObject } from './config-file.js';
-import { describeModel } from './families.js';
+import { type DescribedModel, describeModel } from './families.js';
 import { readModules, type SentenceModules } from './modules.js';
 import { readTransformerSettings, type TransformerSettings } from './transformer-config.js';
 import { findWeights } from './weight-files.js';
@@ -65,7 +65,7 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     pooling: modules?.pooling,
     normalize: modules?.normalize ?? false,
     prompts: await readPrompts(directory),
-    ...(await readLengths(transformer, described.architecture.maxPositions)),
+    ...(await readLengths(transformer, described)),
   };
 }
 
@@ -98,12 +98,12 @@ async function readPrompts(directory: string): Promise<ModelDirectory['prompts']
 /** As sentence-transformers does: max_seq_length, else the tokenizer's own limit, never above the positions. */
 async function readLengths(
   transformer: string,
-  maxPositions: number,
+  { architecture: { maxPositions }, usualLength = maxPositions }: DescribedModel,
 ): Promise<Pick<ModelDirectory, 'maxLength' | 'queryMaxLength' | 'lowerCase'>> {
   const settings: TransformerSettings = await readTransformerSettings(transformer);
   const tokenizerFile = join(transformer, 'tokenizer_config.json');
   const tokenizer = (await readConfigObject(tokenizerFile)) ?? {};
-  const own = optionalField(tokenizer, 'model_max_length', 'number', tokenizerFile) ?? Number.POSITIVE_INFINITY;
+  const own = optionalField(tokenizer, 'model_max_length', 'number', tokenizerFile) ?? usualLength;
   const general = settings.maxLength ?? own;
   return {
     maxLength: Math.min(settings.passageMaxLength ?? general, maxPositions),

@@ -9,11 +9,18 @@ struct TextRows {
   int64_t length;
 };
 
-// Where attention finds its numbers. All matrices are row-major and packed.
+// Where attention finds its numbers, and which keys a query sees. All matrices are row-major and
+// packed.
 struct AttentionShape {
   int64_t heads;
   int64_t headSize;
   int64_t tokens;  // rows of all texts together
+  float scale;     // of query times key
+  int64_t window;  // keys further away are not seen; 0: all are
+  // Added to the scores of head h: bias[h x biasStride + biasCentre + key - query]; or null.
+  const float* bias;
+  int64_t biasStride;
+  int64_t biasCentre;
 };
 
 struct AttentionForward {
@@ -28,18 +35,23 @@ struct AttentionBackward {
   const float* lse;
   const float* dy;  // [tokens, heads x headSize]
   float* dQkv;      // [tokens, 3 x heads x headSize]
+  // Gradient of the bias, each text by itself: [heads, 2 x tokens], zeros before; text's own part
+  // starts at 2 x start, and its place for a distance is length - 1 + key - query. Or null.
+  float* dBias;
 };
 
+// Layer norm, or RMS norm where rows are not centred.
 struct NormForward {
   float* x;               // [rows, columns]: becomes x + residual
   const float* residual;  // rows lie residualStride apart
   int64_t residualStride;
   const float* weight;
-  const float* bias;
+  const float* bias;  // or null
   float* y;
-  float* mean;  // [rows]
+  float* mean;  // [rows]; 0 where they are not centred
   float* rstd;  // [rows]
   float eps;
+  bool centred;
 };
 
 struct NormBackward {
@@ -52,6 +64,22 @@ struct NormBackward {
   float* dx;
   float* dWeight;  // [columns], added to
   float* dBias;    // [columns], added to
+  bool centred;
+};
+
+// gelu(activated) x factor, for rows of both.
+struct GatedForward {
+  const float* activated;
+  const float* factor;
+  float* y;
+};
+
+struct GatedBackward {
+  const float* activated;
+  const float* factor;
+  const float* dy;
+  float* dActivated;
+  float* dFactor;
 };
 
 // A matrix of weights [outputs, inputs] in whole numbers, each output with a scale of its own.
@@ -89,6 +117,9 @@ struct Table {
   void (*gelu)(const float* x, float* y, int64_t n);
   // n numbers: dx = dy gelu'(x).
   void (*geluBackward)(const float* x, const float* dy, float* dx, int64_t n);
+  // n numbers each.
+  void (*gatedGelu)(const GatedForward&, int64_t n);
+  void (*gatedGeluBackward)(const GatedBackward&, int64_t n);
   // Rows [first, last).
   void (*addNorm)(const NormForward&, int64_t columns, int64_t first, int64_t last);
   void (*normBackward)(const NormBackward&, int64_t columns, int64_t first, int64_t last);

@@ -42,6 +42,24 @@ static void geluBackward(const float* x, const float* dy, float* dx, int64_t siz
   });
 }
 
+// Shazeer, GLU Variants Improve Transformer, arXiv:2002.05202.
+static void gatedGelu(const GatedForward& a, int64_t size) {
+  each(size, [&](int64_t at, int64_t n) {
+    const Vec v = get(a.activated + at, n);
+    put(a.y + at, v * normalCdf(v) * get(a.factor + at, n), n);
+  });
+}
+
+static void gatedGeluBackward(const GatedBackward& a, int64_t size) {
+  each(size, [&](int64_t at, int64_t n) {
+    const Vec v = get(a.activated + at, n), dy = get(a.dy + at, n), share = normalCdf(v);
+    const Vec density = exp(v * v * -0.5f) * 0.398942280401432678f;
+    put(a.dFactor + at, dy * v * share, n);
+    put(a.dActivated + at, dy * get(a.factor + at, n) * (share + v * density), n);
+  });
+}
+
+template <bool centred, bool biased>
 static void addNormRow(const NormForward& a, int64_t columns, int64_t row) {
   float* x = a.x + row * columns;
   const float* residual = a.residual + row * a.residualStride;
@@ -51,7 +69,7 @@ static void addNormRow(const NormForward& a, int64_t columns, int64_t row) {
     put(x + at, v, n);
     total += v;
   });
-  const float mean = sum(total) / static_cast<float>(columns);
+  const float mean = centred ? sum(total) / static_cast<float>(columns) : 0;
   Vec squares = {};
   each(columns, [&](int64_t at, int64_t n) {
     Vec v = get(x + at, n) - mean;
@@ -60,15 +78,18 @@ static void addNormRow(const NormForward& a, int64_t columns, int64_t row) {
   });
   const float rstd = 1 / std::sqrt(sum(squares) / static_cast<float>(columns) + a.eps);
   each(columns, [&](int64_t at, int64_t n) {
-    const Vec v = (get(x + at, n) - mean) * rstd;
-    put(a.y + row * columns + at, v * get(a.weight + at, n) + get(a.bias + at, n), n);
+    const Vec v = (get(x + at, n) - mean) * rstd, weight = get(a.weight + at, n);
+    put(a.y + row * columns + at, biased ? v * weight + get(a.bias + at, n) : v * weight, n);
   });
   a.mean[row] = mean;
   a.rstd[row] = rstd;
 }
 
 static void addNorm(const NormForward& a, int64_t columns, int64_t first, int64_t last) {
-  for (int64_t row = first; row < last; ++row) addNormRow(a, columns, row);
+  const auto row = a.centred
+                       ? (a.bias != nullptr ? addNormRow<true, true> : addNormRow<true, false>)
+                       : (a.bias != nullptr ? addNormRow<false, true> : addNormRow<false, false>);
+  for (int64_t i = first; i < last; ++i) row(a, columns, i);
 }
 
 static void normBackwardRow(const NormBackward& a, int64_t columns, int64_t row) {
@@ -87,7 +108,7 @@ static void normBackwardRow(const NormBackward& a, int64_t columns, int64_t row)
     put(a.dBias + at, get(a.dBias + at, n) + dy, n);
     put(dx + at, scaled, n);
   });
-  const float shift = sum(first) / static_cast<float>(columns);
+  const float shift = a.centred ? sum(first) / static_cast<float>(columns) : 0;
   const float slope = sum(second) / static_cast<float>(columns);
   each(columns, [&](int64_t at, int64_t n) {
     const Vec normal = (get(sumRow + at, n) - mean) * rstd;

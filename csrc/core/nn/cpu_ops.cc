@@ -45,6 +45,33 @@ void forEachHead(Kernel kernel, const Args& args, const Packed& packed,
   });
 }
 
+kernels::AttentionShape shapeOf(const Attention& how, int64_t tokens, int64_t width) {
+  const bool biased = how.bias.defined();
+  return {how.heads,
+          width / how.heads,
+          tokens,
+          static_cast<float>(how.scale),
+          how.window,
+          biased ? read(how.bias) : nullptr,
+          biased ? how.bias.size(1) : 0,
+          how.centre()};
+}
+
+// The texts' own parts of the bias' gradient, added up in the order of the texts.
+void addByDistance(const at::Tensor& byText, const Attention& how, const at::Tensor& dBias) {
+  at::parallel_for(0, how.heads, 1, [&](int64_t first, int64_t last) {
+    for (int64_t head = first; head < last; ++head) {
+      for (int64_t text = 0; text < how.packed.count(); ++text) {
+        const int64_t start = how.packed.offsets[text];
+        const int64_t length = how.packed.offsets[text + 1] - start;
+        const float* in = read(byText) + head * byText.size(1) + 2 * start;
+        float* out = write(dBias) + head * dBias.size(1) + how.centre() - (length - 1);
+        for (int64_t i = 0; i < 2 * length - 1; ++i) out[i] += in[i];
+      }
+    }
+  });
+}
+
 // bias[c] += sum of column c. Threads take columns, so the order of the sum does not depend on
 // their number.
 void addColumnSums(const at::Tensor& rows, const at::Tensor& bias) {
@@ -67,7 +94,7 @@ at::Tensor CpuOps::linear(const at::Tensor& x, const Linear& l) const {
 at::Tensor CpuOps::linearBackward(const at::Tensor& dy, const at::Tensor& x, const Linear& l,
                                   const LinearGradient& gradient) const {
   gradient.weight.add_(matmulTransposed(dy.t(), x.t()));
-  addColumnSums(dy, gradient.bias);
+  if (gradient.bias.defined()) addColumnSums(dy, gradient.bias);
   return matmulTransposed(dy, l.weight.t());
 }
 
@@ -96,14 +123,51 @@ at::Tensor CpuOps::activateBackward(const at::Tensor& dy, const at::Tensor& x,
   return dx;
 }
 
+at::Tensor CpuOps::gate(const at::Tensor& x, Activation kind, FeedForward order) const {
+  if (kind != Activation::Gelu) return PortableOps::gate(x, kind, order);
+  const int64_t half = x.size(1) / 2, first = order == FeedForward::GatedByFirst ? 0 : half;
+  auto y = at::empty({x.size(0), half}, x.options());
+  at::parallel_for(0, x.size(0), rowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = read(x) + i * 2 * half;
+      kernels::table().gatedGelu({row + first, row + half - first, write(y) + i * half}, half);
+    }
+  });
+  return y;
+}
+
+at::Tensor CpuOps::gateBackward(const at::Tensor& dy, const at::Tensor& x, Activation kind,
+                                FeedForward order) const {
+  if (kind != Activation::Gelu) return PortableOps::gateBackward(dy, x, kind, order);
+  const int64_t half = x.size(1) / 2, first = order == FeedForward::GatedByFirst ? 0 : half;
+  auto dx = at::empty_like(x);
+  at::parallel_for(0, x.size(0), rowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = read(x) + i * 2 * half;
+      float* out = write(dx) + i * 2 * half;
+      kernels::table().gatedGeluBackward(
+          {row + first, row + half - first, read(dy) + i * half, out + first, out + half - first},
+          half);
+    }
+  });
+  return dx;
+}
+
 at::Tensor CpuOps::addNorm(at::Tensor& x, const at::Tensor& residual, const Norm& norm,
                            NormStatistics* statistics) const {
   const int64_t rows = x.size(0), columns = x.size(1);
   auto y = at::empty_like(x);
   NormStatistics s{at::empty({rows}, x.options()), at::empty({rows}, x.options())};
-  const kernels::NormForward args{write(x),          read(residual),  residual.stride(0),
-                                  read(norm.weight), read(norm.bias), write(y),
-                                  write(s.mean),     write(s.rstd),   static_cast<float>(norm.eps)};
+  const kernels::NormForward args{write(x),
+                                  read(residual),
+                                  residual.stride(0),
+                                  read(norm.weight),
+                                  norm.bias.defined() ? read(norm.bias) : nullptr,
+                                  write(y),
+                                  write(s.mean),
+                                  write(s.rstd),
+                                  static_cast<float>(norm.eps),
+                                  norm.kind == NormKind::Layer};
   at::parallel_for(0, rows, rowGrain, [&](int64_t first, int64_t last) {
     kernels::table().addNorm(args, columns, first, last);
   });
@@ -130,34 +194,59 @@ at::Tensor CpuOps::normBackward(const at::Tensor& dy, const at::Tensor& more, co
                                        read(parameters.weight),
                                        write(dx),
                                        write(parts) + i * columns,
-                                       write(parts) + (shares + i) * columns};
+                                       write(parts) + (shares + i) * columns,
+                                       parameters.kind == NormKind::Layer};
       kernels::table().normBackward(args, columns, std::min(rows, i * share),
                                     std::min(rows, (i + 1) * share));
     }
   });
   gradient.weight.add_(parts.select(0, 0).sum(0));
-  gradient.bias.add_(parts.select(0, 1).sum(0));
+  if (gradient.bias.defined()) gradient.bias.add_(parts.select(0, 1).sum(0));
   return dx;
 }
 
-at::Tensor CpuOps::attention(const at::Tensor& qkv, const Packed& packed, int64_t heads,
-                             at::Tensor* lse) const {
-  const int64_t tokens = qkv.size(0), hidden = qkv.size(1) / 3;
-  auto y = at::empty({tokens, hidden}, qkv.options());
-  if (lse != nullptr) *lse = at::empty({heads, tokens}, qkv.options());
+void CpuOps::rotate(at::Tensor& qkv, const Attention& how, bool back) const {
+  const auto& rotary = how.rotary;
+  const int64_t half = rotary.cosine.size(1), stride = qkv.size(1), width = stride / 3;
+  const int64_t* position = how.packed.positions.const_data_ptr<int64_t>();
+  const float sign = back ? -1 : 1;
+  at::parallel_for(0, qkv.size(0), rowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* cosine = read(rotary.cosine) + position[i] * half;
+      const float* sine = read(rotary.sine) + position[i] * half;
+      float* row = write(qkv) + i * stride;
+      for (float* head = row; head < row + 2 * width; head += 2 * half) {
+        for (int64_t j = 0; j < half; ++j) {
+          const float a = head[j], b = head[half + j], s = sign * sine[j];
+          head[j] = a * cosine[j] - b * s;
+          head[half + j] = b * cosine[j] + a * s;
+        }
+      }
+    }
+  });
+}
+
+at::Tensor CpuOps::attention(const at::Tensor& qkv, const Attention& how, at::Tensor* lse) const {
+  const int64_t tokens = qkv.size(0), width = qkv.size(1) / 3;
+  auto y = at::empty({tokens, width}, qkv.options());
+  if (lse != nullptr) *lse = at::empty({how.heads, tokens}, qkv.options());
   const kernels::AttentionForward args{read(qkv), write(y), lse != nullptr ? write(*lse) : nullptr};
-  forEachHead(kernels::table().attentionForward, args, packed, {heads, hidden / heads, tokens});
+  forEachHead(kernels::table().attentionForward, args, how.packed, shapeOf(how, tokens, width));
   return y;
 }
 
-at::Tensor CpuOps::attentionBackward(
-    const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y, const at::Tensor& lse,
-    const std::pair<const Packed&, int64_t>& packedAndHeads) const {
-  const auto& [packed, heads] = packedAndHeads;
-  auto dQkv = at::empty_like(qkv);
-  const kernels::AttentionBackward args{read(qkv), read(y), read(lse), read(dy), write(dQkv)};
-  forEachHead(kernels::table().attentionBackward, args, packed,
-              {heads, y.size(1) / heads, y.size(0)});
+at::Tensor CpuOps::attentionBackward(const at::Tensor& dy, const AttentionTrace& trace,
+                                     const Attention& how, at::Tensor& dBias) const {
+  const int64_t tokens = dy.size(0);
+  auto dQkv = at::empty_like(trace.qkv);
+  const auto byText =
+      dBias.defined() ? at::zeros({how.heads, 2 * tokens}, dy.options()) : at::Tensor();
+  const kernels::AttentionBackward args{
+      read(trace.qkv), read(trace.y), read(trace.lse),
+      read(dy),        write(dQkv),   byText.defined() ? write(byText) : nullptr};
+  forEachHead(kernels::table().attentionBackward, args, how.packed,
+              shapeOf(how, tokens, dy.size(1)));
+  if (dBias.defined()) addByDistance(byText, how, dBias);
   return dQkv;
 }
 

@@ -18,10 +18,10 @@ struct NormStatistics {
 
 struct Linear {
   const at::Tensor& weight;  // [out, in]
-  const at::Tensor& bias;    // [out]
+  const at::Tensor& bias;    // [out], or undefined
 };
 
-// fp32 views of the flat gradient; backward passes add to them.
+// fp32 views of the flat gradient, undefined where the parameter is; backward passes add to them.
 struct LinearGradient {
   at::Tensor weight;
   at::Tensor bias;
@@ -29,13 +29,42 @@ struct LinearGradient {
 
 struct Norm {
   const at::Tensor& weight;  // [H]
-  const at::Tensor& bias;    // [H]
+  const at::Tensor& bias;    // [H], or undefined
   double eps;
+  NormKind kind;
 };
 
 struct NormGradient {
   at::Tensor weight;
   at::Tensor bias;
+};
+
+// Rotary positions: cosine and sine of each position's angles, fp32 [L, headSize / 2]; undefined
+// where positions are not rotary.
+struct Rotary {
+  at::Tensor cosine;
+  at::Tensor sine;
+};
+
+// Which keys a query sees and how: what attention is told besides query, key and value.
+struct Attention {
+  const Packed& packed;
+  int64_t heads;
+  double scale;
+  int64_t window;  // 0: every key of the text
+  // fp32 [heads, 2L - 1] for texts of up to L tokens: added to a score by key - query + L - 1; or
+  // undefined.
+  const at::Tensor& bias;
+  const Rotary& rotary;
+
+  int64_t centre() const { return bias.defined() ? bias.size(1) / 2 : 0; }
+};
+
+// What attention's backward pass needs of its forward pass.
+struct AttentionTrace {
+  at::Tensor qkv;  // [T, 3A]
+  at::Tensor lse;  // fp32 [heads, T], the log of each softmax's sum
+  at::Tensor y;    // [T, A] what it gave
 };
 
 // The operations of a packed transformer, forward and backward, on [T, ...] matrices. Two
@@ -58,7 +87,12 @@ class Ops {
   virtual at::Tensor activateBackward(const at::Tensor& dy, const at::Tensor& x,
                                       Activation kind) const = 0;
 
-  // Layer norm of x + residual. `x` is overwritten by the sum, which the backward pass takes.
+  // [T, I] of [T, 2I]: one half activated, times the other.
+  virtual at::Tensor gate(const at::Tensor& x, Activation kind, FeedForward order) const = 0;
+  virtual at::Tensor gateBackward(const at::Tensor& dy, const at::Tensor& x, Activation kind,
+                                  FeedForward order) const = 0;
+
+  // Norm of x + residual. `x` is overwritten by the sum, which the backward pass takes.
   virtual at::Tensor addNorm(at::Tensor& x, const at::Tensor& residual, const Norm& norm,
                              NormStatistics* statistics) const = 0;
   // The gradient of the sum. `dy` and `more` are added first, if `more` is defined.
@@ -66,14 +100,17 @@ class Ops {
                                   const at::Tensor& sum, const NormStatistics& statistics,
                                   const std::pair<Norm, NormGradient>& norm) const = 0;
 
-  // Softmax attention within each text. qkv is [T, 3H]; returns [T, H] and fills `lse`, the log of
-  // each softmax's sum, if it is given.
-  virtual at::Tensor attention(const at::Tensor& qkv, const Packed& packed, int64_t heads,
+  // Turns query and key of each token, the first two thirds of qkv [T, 3A], by its position's
+  // angles (Su et al., RoFormer, arXiv:2104.09864; pairs are a head's two halves), or back.
+  virtual void rotate(at::Tensor& qkv, const Attention& how, bool back) const = 0;
+
+  // Softmax attention within each text. qkv is [T, 3A] with A = heads x head size; returns [T, A]
+  // and fills `lse`, if it is given.
+  virtual at::Tensor attention(const at::Tensor& qkv, const Attention& how,
                                at::Tensor* lse) const = 0;
-  // The gradient of qkv.
-  virtual at::Tensor attentionBackward(
-      const at::Tensor& dy, const at::Tensor& qkv, const at::Tensor& y, const at::Tensor& lse,
-      const std::pair<const Packed&, int64_t>& packedAndHeads) const = 0;
+  // The gradient of qkv; adds to `dBias`, shaped as the bias, if there is one.
+  virtual at::Tensor attentionBackward(const at::Tensor& dy, const AttentionTrace& trace,
+                                       const Attention& how, at::Tensor& dBias) const = 0;
 
   // Rows of `table` added to x's rows: x[t] += table[rows[t]].
   virtual void addRows(at::Tensor& x, const at::Tensor& table, const at::Tensor& rows) const = 0;

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
+
 namespace listwise::core::nn {
 
 static at::Tensor column(const std::vector<int64_t>& values, const at::Device& device) {
@@ -10,7 +12,26 @@ static at::Tensor column(const std::vector<int64_t>& values, const at::Device& d
   return device.is_cpu() ? host : host.to(device);
 }
 
-Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device& device) {
+int64_t Packed::longest() const {
+  int64_t most = 0;
+  for (int64_t i = 0; i < count(); ++i) most = std::max(most, offsets[i + 1] - offsets[i]);
+  return most;
+}
+
+// Rows as RoBERTa counts them; see Architecture::paddingId.
+static std::vector<int64_t> rowsAfterPadding(const Packed& packed, const std::vector<int64_t>& ids,
+                                             int64_t paddingId) {
+  std::vector<int64_t> rows;
+  for (int64_t text = 0; text < packed.count(); ++text) {
+    int64_t row = paddingId;
+    for (int64_t i = packed.offsets[text]; i < packed.offsets[text + 1]; ++i)
+      rows.push_back(ids[i] == paddingId ? paddingId : ++row);
+  }
+  return rows;
+}
+
+Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device& device,
+            int64_t paddingId) {
   Packed packed;
   std::vector<int64_t> ids, positions, owners, lengths;
   packed.offsets.push_back(0);
@@ -27,6 +48,8 @@ Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device&
   }
   packed.ids = column(ids, device);
   packed.positions = column(positions, device);
+  packed.positionRows =
+      paddingId < 0 ? packed.positions : column(rowsAfterPadding(packed, ids, paddingId), device);
   packed.texts = column(owners, device);
   packed.lengths = column(lengths, device);
   packed.starts = column({packed.offsets.begin(), packed.offsets.end() - 1}, device);

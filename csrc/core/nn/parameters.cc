@@ -42,34 +42,63 @@ Parameters::Parameters(const EncoderSpec& spec)
   for (const auto& [key, place] : places_) views_[key] = viewInto(compute_, key.first, key.second);
 }
 
-// The list of a BERT block's parameters. `sources` are the tensors of the file, stacked along the
-// first dimension.
+// Parameters in the order of the computation. Embeddings, norms and biases are there if they are
+// named; what is seen as one matrix here may be several tensors in the file.
 void Parameters::placeAll() {
   const auto& a = architecture_;
-  const int64_t h = a.hiddenSize;
-  place("embeddings.word", -1, {"embeddings.word"}, {a.vocabularySize, h});
-  place("embeddings.position", -1, {"embeddings.position"}, {a.maxPositions, h});
-  place("embeddings.tokenType", -1, {"embeddings.tokenType"}, {a.tokenTypes, h});
-  place("embeddings.norm.weight", -1, {"embeddings.norm.weight"}, {h});
-  place("embeddings.norm.bias", -1, {"embeddings.norm.bias"}, {h});
-  for (int64_t i = 0; i < a.layers; ++i) {
-    for (const std::string part : {"weight", "bias"}) {
-      const auto shape = [&](int64_t out, int64_t in) {
-        return part == "weight" ? std::vector<int64_t>{out, in} : std::vector<int64_t>{out};
-      };
-      const auto one = [&](const std::string& key, std::vector<int64_t> extents) {
-        place(key + "." + part, i, {key + "." + part}, std::move(extents));
-      };
-      place("attention.qkv." + part, i,
-            {"attention.query." + part, "attention.key." + part, "attention.value." + part},
-            shape(3 * h, h));
-      one("attention.output", shape(h, h));
-      one("attention.norm", {h});
-      one("feedForward.in", shape(a.intermediateSize, h));
-      one("feedForward.out", shape(h, a.intermediateSize));
-      one("feedForward.norm", {h});
-    }
-  }
+  place("embeddings.word", -1, {"embeddings.word"}, {a.vocabularySize, a.hiddenSize});
+  if (a.positionRows > 0)
+    place("embeddings.position", -1, {"embeddings.position"}, {a.positionRows, a.hiddenSize});
+  if (a.tokenTypes > 0)
+    place("embeddings.tokenType", -1, {"embeddings.tokenType"}, {a.tokenTypes, a.hiddenSize});
+  placeIfNamed("embeddings.norm.weight", -1, {a.hiddenSize});
+  placeIfNamed("embeddings.norm.bias", -1, {a.hiddenSize});
+  if (a.relative.buckets > 0)
+    place("attention.relative", -1, {"attention.relative"}, {a.relative.buckets, a.heads});
+  for (int64_t i = 0; i < a.layers; ++i) placeLayer(i);
+  if (a.normPlace == NormPlace::Before) placeNorm("final.norm", -1);
+}
+
+void Parameters::placeLayer(int64_t layer) {
+  const auto& a = architecture_;
+  const bool isPacked = isNamed("attention.qkv.weight"),
+             isSplit = isNamed("feedForward.gate.weight");
+  // Where norms come before, that of the first layer's attention is the embeddings', if they have
+  // one.
+  const bool hasOwnNorm =
+      a.normPlace == NormPlace::After || layer > 0 || !isNamed("embeddings.norm.weight");
+  const std::vector<std::string> three = {"attention.query", "attention.key", "attention.value"};
+  placeLinear("attention.qkv", layer, isPacked ? std::vector<std::string>{"attention.qkv"} : three,
+              {3 * a.attentionSize(), a.hiddenSize});
+  placeLinear("attention.output", layer, {"attention.output"}, {a.hiddenSize, a.attentionSize()});
+  if (hasOwnNorm) placeNorm("attention.norm", layer);
+  placeLinear("feedForward.in", layer,
+              isSplit ? std::vector<std::string>{"feedForward.in", "feedForward.gate"}
+                      : std::vector<std::string>{"feedForward.in"},
+              {a.innerSize(), a.hiddenSize});
+  placeLinear("feedForward.out", layer, {"feedForward.out"}, {a.hiddenSize, a.intermediateSize});
+  placeNorm("feedForward.norm", layer);
+}
+
+void Parameters::placeLinear(const std::string& key, int64_t layer,
+                             const std::vector<std::string>& sources,
+                             std::pair<int64_t, int64_t> outAndIn) {
+  const auto parts = [&](const char* part) {
+    std::vector<std::string> names;
+    for (const auto& source : sources) names.push_back(source + part);
+    return names;
+  };
+  place(key + ".weight", layer, parts(".weight"), {outAndIn.first, outAndIn.second});
+  if (isNamed(sources[0] + ".bias")) place(key + ".bias", layer, parts(".bias"), {outAndIn.first});
+}
+
+void Parameters::placeNorm(const std::string& key, int64_t layer) {
+  place(key + ".weight", layer, {key + ".weight"}, {architecture_.hiddenSize});
+  placeIfNamed(key + ".bias", layer, {architecture_.hiddenSize});
+}
+
+void Parameters::placeIfNamed(const std::string& key, int64_t layer, std::vector<int64_t> shape) {
+  if (isNamed(key)) place(key, layer, {key}, std::move(shape));
 }
 
 std::string Parameters::nameInFile(const std::string& key, int64_t layer) const {
@@ -126,12 +155,16 @@ void Parameters::refreshCompute() {
 }
 
 const at::Tensor& Parameters::view(const std::string& key, int64_t layer) const {
-  return views_.at({key, layer});
+  static const at::Tensor none;
+  const auto found = views_.find({key, layer});
+  return found != views_.end() ? found->second : none;
 }
 
 at::Tensor Parameters::viewInto(const at::Tensor& flat, const std::string& key,
                                 int64_t layer) const {
-  const Place& place = places_.at({key, layer});
+  const auto found = places_.find({key, layer});
+  if (found == places_.end()) return {};
+  const Place& place = found->second;
   return flat.narrow(0, place.offset, product(place.shape)).view(place.shape);
 }
 

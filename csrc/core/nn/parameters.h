@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../architecture.h"
@@ -31,7 +32,8 @@ class Parameters {
   // Copies the master weights to the compute precision; call after every change.
   void refreshCompute();
 
-  // The view of a parameter in the compute precision, e.g. view("attention.qkv.weight", 3).
+  // The view of a parameter in the compute precision, e.g. view("attention.qkv.weight", 3);
+  // undefined where the model has no such parameter.
   const at::Tensor& view(const std::string& key, int64_t layer = -1) const;
   // The same view into another flat tensor, such as the gradient.
   at::Tensor viewInto(const at::Tensor& flat, const std::string& key, int64_t layer = -1) const;
@@ -49,7 +51,14 @@ class Parameters {
   };
   void place(const std::string& key, int64_t layer, const std::vector<std::string>& sources,
              std::vector<int64_t> shape);
+  // The same for a parameter that only some families have: those that name it.
+  void placeIfNamed(const std::string& key, int64_t layer, std::vector<int64_t> shape);
+  void placeLinear(const std::string& key, int64_t layer, const std::vector<std::string>& sources,
+                   std::pair<int64_t, int64_t> outAndIn);
+  void placeNorm(const std::string& key, int64_t layer);
+  void placeLayer(int64_t layer);
   void placeAll();
+  bool isNamed(const std::string& key) const { return weightNames_.count(key) > 0; }
   std::string nameInFile(const std::string& key, int64_t layer) const;
 
   const Architecture architecture_;

@@ -18,136 +18,207 @@ Linear Transformer::linear(const char* name, int64_t layer) const {
   return {parameters_.view(key + weight, layer), parameters_.view(key + bias, layer)};
 }
 
-LinearGradient Transformer::linearGradient(const char* name, int64_t layer,
-                                           const at::Tensor& gradient) const {
-  const std::string key = name;
-  return {parameters_.viewInto(gradient, key + weight, layer),
-          parameters_.viewInto(gradient, key + bias, layer)};
+LinearGradient Transformer::linearGradient(Place place, const at::Tensor& gradient) const {
+  const std::string key = place.first;
+  return {parameters_.viewInto(gradient, key + weight, place.second),
+          parameters_.viewInto(gradient, key + bias, place.second)};
 }
 
-Norm Transformer::norm(const char* name, int64_t layer) const {
-  const std::string key = name;
-  return {parameters_.view(key + weight, layer), parameters_.view(key + bias, layer),
-          architecture_.layerNormEps};
+Transformer::Place Transformer::firstNorm() const {
+  return isNormedFirst() ? Place{"embeddings.norm", -1} : Place{"attention.norm", 0};
 }
 
-std::pair<Norm, NormGradient> Transformer::normWithGradient(const char* name, int64_t layer,
-                                                            const at::Tensor& gradient) const {
-  const auto views = linearGradient(name, layer, gradient);
-  return {norm(name, layer), {views.weight, views.bias}};
+Transformer::Place Transformer::normAfterAttention(int64_t layer) const {
+  return {isNormAfter() ? "attention.norm" : "feedForward.norm", layer};
+}
+
+Transformer::Place Transformer::normAfterFeedForward(int64_t layer) const {
+  if (isNormAfter()) return {"feedForward.norm", layer};
+  return layer + 1 < architecture_.layers ? Place{"attention.norm", layer + 1}
+                                          : Place{"final.norm", -1};
+}
+
+Attention Transformer::attention(const Packed& packed, const Relations& relations,
+                                 int64_t layer) const {
+  const auto kind = static_cast<size_t>(architecture_.attentionOfLayer[layer]);
+  return {packed,
+          architecture_.heads,
+          architecture_.scoreScale,
+          architecture_.attention[kind].window,
+          relations.bias,
+          relations.rotary[kind]};
+}
+
+Stream Transformer::join(at::Tensor output, const at::Tensor& residual,
+                         const NormStep& step) const {
+  const auto [key, layer] = step.place;
+  const auto l = linear(key, layer);
+  auto x =
+      ops_.addNorm(output, residual, {l.weight, l.bias, architecture_.normEps, architecture_.norm},
+                   step.statistics);
+  if (step.sum != nullptr) *step.sum = output;
+  return {x, step.isNormed ? x : output};
+}
+
+at::Tensor Transformer::joinBackward(const Stream& d, const NormStep& step,
+                                     const at::Tensor& gradient) const {
+  const auto [key, layer] = step.place;
+  const auto l = linear(key, layer);
+  const auto views = linearGradient(step.place, gradient);
+  const std::pair<Norm, NormGradient> norm{
+      {l.weight, l.bias, architecture_.normEps, architecture_.norm}, {views.weight, views.bias}};
+  if (step.isNormed || !d.residual.defined())
+    return ops_.normBackward(d.x, d.residual, *step.sum, *step.statistics, norm);
+  return ops_.normBackward(d.x, {}, *step.sum, *step.statistics, norm).add_(d.residual);
 }
 
 at::Tensor Transformer::forward(const Packed& packed, Trace* trace) const {
-  auto x = embed(packed, trace);
+  auto relations = relationsOf(architecture_, packed, parameters_.view("attention.relative"));
+  auto stream = embed(packed, trace);
   if (trace != nullptr) trace->blocks.resize(static_cast<size_t>(architecture_.layers));
   for (int64_t i = 0; i < architecture_.layers; ++i) {
-    x = block(x, packed, i, trace != nullptr ? &trace->blocks[static_cast<size_t>(i)] : nullptr);
+    auto* block = trace != nullptr ? &trace->blocks[static_cast<size_t>(i)] : nullptr;
+    stream = attend(stream, attention(packed, relations, i), i, block);
+    stream = feedForward(stream, i, block);
   }
-  return x;
+  if (trace != nullptr) trace->relations = std::move(relations);
+  return stream.x;
 }
 
-at::Tensor Transformer::embed(const Packed& packed, Trace* trace) const {
+Stream Transformer::embed(const Packed& packed, Trace* trace) const {
   const auto& words = parameters_.view("embeddings.word");
   auto sum = at::zeros({packed.tokens(), architecture_.hiddenSize}, words.options());
   ops_.addRows(sum, words, packed.ids);
-  ops_.addRows(sum, parameters_.view("embeddings.position"), packed.positions);
-  const auto type = parameters_.view("embeddings.tokenType").narrow(0, 0, 1).expand_as(sum);
-  auto x = ops_.addNorm(sum, type, norm("embeddings.norm", -1),
-                        trace != nullptr ? &trace->norm : nullptr);
-  if (trace != nullptr) trace->sum = sum;
-  return x;
+  if (architecture_.positionRows > 0)
+    ops_.addRows(sum, parameters_.view("embeddings.position"), packed.positionRows);
+  const auto type = architecture_.tokenTypes > 0
+                        ? parameters_.view("embeddings.tokenType").narrow(0, 0, 1)
+                        : at::zeros({1, architecture_.hiddenSize}, words.options());
+  return join(std::move(sum), type.expand({packed.tokens(), -1}),
+              {firstNorm(), isNormedFirst(), trace != nullptr ? &trace->sum : nullptr,
+               trace != nullptr ? &trace->norm : nullptr});
 }
 
-at::Tensor Transformer::block(const at::Tensor& x, const Packed& packed, int64_t layer,
-                              BlockTrace* trace) const {
-  auto qkv = ops_.linear(x, linear("attention.qkv", layer));
-  auto context =
-      ops_.attention(qkv, packed, architecture_.heads, trace != nullptr ? &trace->lse : nullptr);
-  auto sum = ops_.linear(context, linear("attention.output", layer));
-  auto middle = ops_.addNorm(sum, x, norm("attention.norm", layer),
-                             trace != nullptr ? &trace->norm1 : nullptr);
+Stream Transformer::attend(const Stream& in, const Attention& how, int64_t layer,
+                           BlockTrace* trace) const {
+  auto qkv = ops_.linear(in.x, linear("attention.qkv", layer));
+  if (how.rotary.cosine.defined()) ops_.rotate(qkv, how, false);
+  auto context = ops_.attention(qkv, how, trace != nullptr ? &trace->attention.lse : nullptr);
+  auto output = ops_.linear(context, linear("attention.output", layer));
   if (trace != nullptr) {
-    trace->x = x;
-    trace->qkv = std::move(qkv);
-    trace->context = std::move(context);
-    trace->sum1 = std::move(sum);
-    trace->middle = middle;
+    trace->x = in.x;
+    trace->attention.qkv = std::move(qkv);
+    trace->attention.y = std::move(context);
   }
-  return feedForward(middle, layer, trace);
+  return join(std::move(output), in.residual,
+              {normAfterAttention(layer), isNormAfter(), trace != nullptr ? &trace->sum1 : nullptr,
+               trace != nullptr ? &trace->norm1 : nullptr});
 }
 
-at::Tensor Transformer::feedForward(const at::Tensor& middle, int64_t layer,
-                                    BlockTrace* trace) const {
-  const auto in = linear("feedForward.in", layer);
+at::Tensor Transformer::activate(const at::Tensor& inner) const {
+  const auto& a = architecture_;
+  return a.feedForward == FeedForward::Plain ? ops_.activate(inner, a.activation)
+                                             : ops_.gate(inner, a.activation, a.feedForward);
+}
+
+Stream Transformer::feedForward(const Stream& in, int64_t layer, BlockTrace* trace) const {
+  const auto into = linear("feedForward.in", layer);
   at::Tensor activated;
   if (trace != nullptr) {
-    trace->inner = ops_.linear(middle, in);
-    activated = ops_.activate(trace->inner, architecture_.activation);
+    trace->middle = in.x;
+    trace->inner = ops_.linear(in.x, into);
+    activated = activate(trace->inner);
+  } else if (architecture_.feedForward == FeedForward::Plain) {
+    activated = ops_.linearActivate(in.x, into, architecture_.activation);
   } else {
-    activated = ops_.linearActivate(middle, in, architecture_.activation);
+    activated = activate(ops_.linear(in.x, into));
   }
-  auto sum = ops_.linear(activated, linear("feedForward.out", layer));
-  auto y = ops_.addNorm(sum, middle, norm("feedForward.norm", layer),
-                        trace != nullptr ? &trace->norm2 : nullptr);
-  if (trace != nullptr) trace->sum2 = std::move(sum);
-  return y;
+  return join(
+      ops_.linear(activated, linear("feedForward.out", layer)), in.residual,
+      {normAfterFeedForward(layer), isNormAfter(), trace != nullptr ? &trace->sum2 : nullptr,
+       trace != nullptr ? &trace->norm2 : nullptr});
 }
 
 void Transformer::backward(at::Tensor dHidden, const Packed& packed, Trace& trace,
                            const at::Tensor& gradient) const {
+  const auto& relations = trace.relations;
+  auto dBias = relations.bias.defined() ? at::zeros_like(relations.bias) : at::Tensor();
+  Stream d{std::move(dHidden), {}};
   for (int64_t i = architecture_.layers - 1; i >= 0; --i) {
-    auto& blockTrace = trace.blocks[static_cast<size_t>(i)];
-    dHidden = blockBackward(dHidden, packed, i, blockTrace, gradient);
-    blockTrace = {};
+    auto& block = trace.blocks[static_cast<size_t>(i)];
+    d = feedForwardBackward(d, i, block, gradient);
+    d = attendBackward(d, {attention(packed, relations, i), i, dBias}, block, gradient);
+    block = {};
   }
-  embedBackward(dHidden, packed, trace, gradient);
+  if (dBias.defined())
+    addBiasGradient(dBias, relations, parameters_.viewInto(gradient, "attention.relative"));
+  embedBackward(d, packed, trace, gradient);
 }
 
-at::Tensor Transformer::blockBackward(const at::Tensor& dy, const Packed& packed, int64_t layer,
-                                      BlockTrace& t, const at::Tensor& gradient) const {
-  const auto dLinear = [&](const at::Tensor& d, const at::Tensor& input, const char* name) {
-    return ops_.linearBackward(d, input, linear(name, layer),
-                               linearGradient(name, layer, gradient));
-  };
-  const auto dSum2 = ops_.normBackward(dy, {}, t.sum2, t.norm2,
-                                       normWithGradient("feedForward.norm", layer, gradient));
-  auto dInner = dLinear(dSum2, ops_.activate(t.inner, architecture_.activation), "feedForward.out");
-  dInner = ops_.activateBackward(dInner, t.inner, architecture_.activation);
-  const auto dMiddle = dLinear(dInner, t.middle, "feedForward.in");
-  auto dSum1 = ops_.normBackward(dMiddle, dSum2, t.sum1, t.norm1,
-                                 normWithGradient("attention.norm", layer, gradient));
-  const auto dContext = dLinear(dSum1, t.context, "attention.output");
-  const auto dQkv =
-      ops_.attentionBackward(dContext, t.qkv, t.context, t.lse, {packed, architecture_.heads});
-  return dSum1.add_(dLinear(dQkv, t.x, "attention.qkv"));
+Stream Transformer::feedForwardBackward(const Stream& d, int64_t layer, BlockTrace& t,
+                                        const at::Tensor& gradient) const {
+  const auto& a = architecture_;
+  const auto dSum =
+      joinBackward(d, {normAfterFeedForward(layer), isNormAfter(), &t.sum2, &t.norm2}, gradient);
+  const auto dActivated =
+      ops_.linearBackward(dSum, activate(t.inner), linear("feedForward.out", layer),
+                          linearGradient({"feedForward.out", layer}, gradient));
+  const auto dInner = a.feedForward == FeedForward::Plain
+                          ? ops_.activateBackward(dActivated, t.inner, a.activation)
+                          : ops_.gateBackward(dActivated, t.inner, a.activation, a.feedForward);
+  return {ops_.linearBackward(dInner, t.middle, linear("feedForward.in", layer),
+                              linearGradient({"feedForward.in", layer}, gradient)),
+          dSum};
 }
 
-void Transformer::embedBackward(const at::Tensor& dx, const Packed& packed, Trace& trace,
+Stream Transformer::attendBackward(const Stream& d, AttentionStep step, BlockTrace& t,
+                                   const at::Tensor& gradient) const {
+  const int64_t layer = step.layer;
+  const auto dSum =
+      joinBackward(d, {normAfterAttention(layer), isNormAfter(), &t.sum1, &t.norm1}, gradient);
+  const auto dContext = ops_.linearBackward(dSum, t.attention.y, linear("attention.output", layer),
+                                            linearGradient({"attention.output", layer}, gradient));
+  auto dQkv = ops_.attentionBackward(dContext, t.attention, step.how, step.dBias);
+  if (step.how.rotary.cosine.defined()) ops_.rotate(dQkv, step.how, true);
+  return {ops_.linearBackward(dQkv, t.x, linear("attention.qkv", layer),
+                              linearGradient({"attention.qkv", layer}, gradient)),
+          dSum};
+}
+
+void Transformer::embedBackward(const Stream& d, const Packed& packed, Trace& trace,
                                 const at::Tensor& gradient) const {
-  const auto dSum = ops_.normBackward(dx, {}, trace.sum, trace.norm,
-                                      normWithGradient("embeddings.norm", -1, gradient));
+  const auto dSum =
+      joinBackward(d, {firstNorm(), isNormedFirst(), &trace.sum, &trace.norm}, gradient);
   ops_.addRowsBackward(dSum, packed.ids, parameters_.viewInto(gradient, "embeddings.word"));
-  ops_.addRowsBackward(dSum, packed.positions,
-                       parameters_.viewInto(gradient, "embeddings.position"));
-  parameters_.viewInto(gradient, "embeddings.tokenType")
-      .select(0, 0)
-      .add_(dSum.sum(0, false, at::kFloat));
+  if (architecture_.positionRows > 0) {
+    ops_.addRowsBackward(dSum, packed.positionRows,
+                         parameters_.viewInto(gradient, "embeddings.position"));
+  }
+  if (architecture_.tokenTypes > 0) {
+    parameters_.viewInto(gradient, "embeddings.tokenType")
+        .select(0, 0)
+        .add_(dSum.sum(0, false, at::kFloat));
+  }
   trace = {};
 }
 
 int64_t Transformer::traceBytesPerToken() const {
+  const auto& a = architecture_;
   const int64_t number = static_cast<int64_t>(parameters_.view("embeddings.word").element_size());
-  const int64_t hidden = architecture_.hiddenSize;
   const int64_t perBlock =
-      number * (8 * hidden + architecture_.intermediateSize) + 4 * (architecture_.heads + 4);
-  return architecture_.layers * perBlock + number * hidden + 8;
+      number * (4 * a.hiddenSize + 4 * a.attentionSize() + a.innerSize()) + 4 * (a.heads + 4);
+  return a.layers * perBlock + number * a.hiddenSize + 8;
 }
 
-// blockBackward's matrices and the transposed copies that the products of the weights make. Not all
-// live at once, but the pool's free blocks of one size do not serve requests for another.
+// The matrices of a block's backward pass and the transposed copies that the products of the
+// weights make. Not all live at once, but the pool's free blocks of one size do not serve requests
+// for another.
 int64_t Transformer::workBytesPerToken() const {
   const int64_t number = static_cast<int64_t>(parameters_.view("embeddings.word").element_size());
-  return number * (9 * architecture_.hiddenSize + 3 * architecture_.intermediateSize) + 64;
+  const auto& a = architecture_;
+  return number *
+             (5 * a.hiddenSize + 4 * a.attentionSize() + 2 * a.innerSize() + a.intermediateSize) +
+         64;
 }
 
 }  // namespace listwise::core::nn

@@ -1,32 +1,41 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <utility>
 #include <vector>
 
 #include "ops.h"
 #include "parameters.h"
+#include "relations.h"
 
 namespace listwise::core::nn {
 
 // What one block's backward pass needs of its forward pass. The activation's output is not kept: it
 // is cheap to compute again.
 struct BlockTrace {
-  at::Tensor x;        // [T, H] the block's input
-  at::Tensor qkv;      // [T, 3H]
-  at::Tensor lse;      // [heads, T]
-  at::Tensor context;  // [T, H] attention's output
-  at::Tensor sum1;     // [T, H] before the first norm
+  at::Tensor x;  // [T, H] attention's input
+  AttentionTrace attention;
+  at::Tensor sum1;  // [T, H] before the norm that follows attention
   NormStatistics norm1;
-  at::Tensor middle;  // [T, H] after the first norm
-  at::Tensor inner;   // [T, I] before the activation
-  at::Tensor sum2;    // [T, H] before the second norm
+  at::Tensor middle;  // [T, H] after it: the feed-forward's input
+  at::Tensor inner;   // [T, I or 2I] before the activation
+  at::Tensor sum2;    // [T, H] before the norm that follows the feed-forward
   NormStatistics norm2;
 };
 
 struct Trace {
-  at::Tensor sum;  // [T, H] embeddings before their norm
+  Relations relations;
+  at::Tensor sum;  // [T, H] embeddings before the first norm
   NormStatistics norm;
   std::vector<BlockTrace> blocks;
+};
+
+// What goes from one half of a block to the next: its input, and what its output will be added to.
+// They are one where norms come after, and differ by a norm where they come before. Also used for
+// the gradients of both, of which that of `residual` may be undefined: nothing.
+struct Stream {
+  at::Tensor x;
+  at::Tensor residual;
 };
 
 // The packed transformer: token ids to last hidden states, and back. Holds no state of its own.
@@ -47,20 +56,43 @@ class Transformer {
   int64_t workBytesPerToken() const;
 
  private:
-  at::Tensor embed(const Packed& packed, Trace* trace) const;
-  at::Tensor block(const at::Tensor& x, const Packed& packed, int64_t layer,
-                   BlockTrace* trace) const;
-  at::Tensor feedForward(const at::Tensor& middle, int64_t layer, BlockTrace* trace) const;
-  at::Tensor blockBackward(const at::Tensor& dy, const Packed& packed, int64_t layer,
-                           BlockTrace& trace, const at::Tensor& gradient) const;
-  void embedBackward(const at::Tensor& dx, const Packed& packed, Trace& trace,
+  // A parameter's key and layer.
+  using Place = std::pair<const char*, int64_t>;
+  // The norm of an output and what it is added to.
+  struct NormStep {
+    Place place;
+    bool isNormed;  // the next residual is what comes out of the norm, not what goes in
+    at::Tensor* sum;
+    NormStatistics* statistics;
+  };
+  struct AttentionStep {
+    Attention how;
+    int64_t layer;
+    at::Tensor& dBias;
+  };
+
+  Stream embed(const Packed& packed, Trace* trace) const;
+  Stream attend(const Stream& in, const Attention& how, int64_t layer, BlockTrace* trace) const;
+  at::Tensor activate(const at::Tensor& inner) const;
+  Stream feedForward(const Stream& in, int64_t layer, BlockTrace* trace) const;
+  Stream join(at::Tensor output, const at::Tensor& residual, const NormStep& step) const;
+  at::Tensor joinBackward(const Stream& d, const NormStep& step, const at::Tensor& gradient) const;
+  Stream feedForwardBackward(const Stream& d, int64_t layer, BlockTrace& trace,
+                             const at::Tensor& gradient) const;
+  Stream attendBackward(const Stream& d, AttentionStep step, BlockTrace& trace,
+                        const at::Tensor& gradient) const;
+  void embedBackward(const Stream& d, const Packed& packed, Trace& trace,
                      const at::Tensor& gradient) const;
 
+  bool isNormAfter() const { return architecture_.normPlace == NormPlace::After; }
+  // Whether embeddings have a norm of their own; if not, the first layer's comes first.
+  bool isNormedFirst() const { return parameters_.view("embeddings.norm.weight").defined(); }
+  Place firstNorm() const;
+  Place normAfterAttention(int64_t layer) const;
+  Place normAfterFeedForward(int64_t layer) const;
+  Attention attention(const Packed& packed, const Relations& relations, int64_t layer) const;
   Linear linear(const char* name, int64_t layer) const;
-  LinearGradient linearGradient(const char* name, int64_t layer, const at::Tensor& gradient) const;
-  Norm norm(const char* name, int64_t layer) const;
-  std::pair<Norm, NormGradient> normWithGradient(const char* name, int64_t layer,
-                                                 const at::Tensor& gradient) const;
+  LinearGradient linearGradient(Place place, const at::Tensor& gradient) const;
 
   const Architecture& architecture_;
   const Parameters& parameters_;

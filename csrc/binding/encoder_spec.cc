@@ -1,0 +1,68 @@
+#include "args.h"
+
+namespace listwise::binding {
+namespace {
+
+core::AttentionKind readAttentionKind(Args& args) {
+  core::AttentionKind kind;
+  kind.window = args.integer("window");
+  for (const double frequency : args.numberList("frequencies"))
+    kind.frequencies.push_back(static_cast<float>(frequency));
+  args.done();
+  return kind;
+}
+
+core::RelativePositions readRelativePositions(Args args) {
+  core::RelativePositions relative{args.integer("buckets"), args.integer("maxDistance")};
+  args.done();
+  return relative;
+}
+
+void readSizes(Args& args, core::Architecture& out) {
+  out.vocabularySize = args.integer("vocabularySize");
+  out.hiddenSize = args.integer("hiddenSize");
+  out.layers = args.integer("layers");
+  out.heads = args.integer("heads");
+  out.headSize = args.integer("headSize");
+  out.intermediateSize = args.integer("intermediateSize");
+  out.maxPositions = args.integer("maxPositions");
+  out.positionRows = args.integer("positionRows");
+  if (args.has("paddingId")) out.paddingId = args.integer("paddingId");
+  out.tokenTypes = args.integer("tokenTypes");
+}
+
+core::Architecture readArchitecture(Args args) {
+  core::Architecture out;
+  readSizes(args, out);
+  out.norm = static_cast<core::NormKind>(args.choice("norm", {"layer", "rms"}));
+  out.normPlace = static_cast<core::NormPlace>(args.choice("normPlace", {"after", "before"}));
+  out.normEps = args.number("normEps");
+  out.activation = static_cast<core::Activation>(
+      args.choice("activation", {"gelu", "gelu-tanh", "relu", "silu"}));
+  out.feedForward = static_cast<core::FeedForward>(
+      args.choice("feedForward", {"plain", "gated-by-first", "gated-by-second"}));
+  out.scoreScale = args.number("scoreScale");
+  if (args.has("relative")) out.relative = readRelativePositions(args.object("relative"));
+  for (auto& kind : args.objects("attention")) out.attention.push_back(readAttentionKind(kind));
+  for (const double kind : args.numberList("attentionOfLayer"))
+    out.attentionOfLayer.push_back(static_cast<int64_t>(kind));
+  args.done();
+  return out;
+}
+
+}  // namespace
+
+core::EncoderSpec readEncoderSpec(Args& args) {
+  core::EncoderSpec spec;
+  spec.files = args.strings("files");
+  spec.weightNames = args.stringMap("weightNames");
+  spec.device = args.string("device");
+  const auto precision = args.choice("precision", {"fp32", "bf16", "int8"});
+  spec.bf16 = precision == 1;
+  spec.int8 = precision == 2;
+  spec.portable = args.has("kernels") && args.choice("kernels", {"fused", "portable"}) == 1;
+  spec.architecture = readArchitecture(args.object("architecture"));
+  return spec;
+}
+
+}  // namespace listwise::binding

@@ -57,25 +57,6 @@ export async function hashTexts(texts: Iterable<string>, signal?: AbortSignal): 
   return hash.digest('hex');
 }
 
-const PIECE_BYTES = 1 << 20;
-
-/** SHA-256 of numbers, each array with its length. @throws `signal.reason` when aborted */
-export async function hashArrays(
-  arrays: Iterable<Int32Array | Float32Array | Float64Array>,
-  signal?: AbortSignal,
-): Promise<string> {
-  const hash = createHash('sha256');
-  const breathe = breather(signal);
-  for (const { buffer, byteOffset, byteLength } of arrays) {
-    hash.update(`${byteLength}:`);
-    for (let start = 0; start < byteLength; start += PIECE_BYTES) {
-      hash.update(new Uint8Array(buffer, byteOffset + start, Math.min(PIECE_BYTES, byteLength - start)));
-      await breathe();
-    }
-  }
-  return hash.digest('hex');
-}
-
 /** SHA-256 of a corpus: ids, titles and texts in order. */
 export function hashCorpus(corpus: Corpus, signal?: AbortSignal): Promise<string> {
   return hashTexts(fields(corpus), signal);

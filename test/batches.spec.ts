@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Random } from '../lib/random.js';
 import { type Batching, epochBatches, makeBatch } from '../lib/training/batches.js';
+import { MemoryTokens } from '../lib/training/token-source.js';
 import type { TrainingSet } from '../lib/training/training-set.js';
 import { longestPause } from './environment.js';
 import { rejection } from './rejection.js';
@@ -14,13 +15,14 @@ function groupedSet(groups: number, perGroup: number, listLength: number): Train
     for (let j = 0; j < listLength; j++)
       rows[i * listLength + j] = (i % groups) * 2 * listLength + random.integer(2 * listLength);
   }
-  const offsets = Int32Array.from({ length: size + 1 }, (_, i) => i);
-  const ids = Array.from({ length: size }, (_, i) => `q${i}`);
+  const texts = (count: number) =>
+    new MemoryTokens({ ids: new Int32Array(count), offsets: Int32Array.from({ length: count + 1 }, (_, i) => i) });
   return {
     size,
     listLength,
-    ids,
-    queries: { ids: new Int32Array(size), offsets },
+    idOf: (place) => `q${place}`,
+    queries: texts(size),
+    passages: texts(groups * 2 * listLength),
     rows,
     teacher: new Float64Array(rows.length),
   };
@@ -49,7 +51,7 @@ describe('epochBatches', () => {
       it('leaves out other lists in another epoch', async () => {
         const leftOut = async (epoch: number) => {
           const used = new Set((await epochBatches(set, { ...options, epoch })).flatMap((batch) => [...batch]));
-          return set.ids.map((_, i) => i).filter((i) => !used.has(i));
+          return Array.from({ length: set.size }, (_, i) => i).filter((i) => !used.has(i));
         };
         expect(await leftOut(0))
           .to.have.length(10)
@@ -89,13 +91,16 @@ describe('epochBatches', () => {
 describe('makeBatch', () => {
   it('holds each passage once, and rows that lead back to what the lists name', async () => {
     const set: TrainingSet = {
-      ...{ size: 3, listLength: 2, ids: ['a', 'b', 'c'] },
-      queries: { ids: Int32Array.of(10, 11, 11, 12, 12, 12), offsets: Int32Array.of(0, 1, 3, 6) },
+      ...{ size: 3, listLength: 2, idOf: String },
+      queries: new MemoryTokens({
+        ids: Int32Array.of(10, 11, 11, 12, 12, 12),
+        offsets: Int32Array.of(0, 1, 3, 6),
+      }),
+      passages: new MemoryTokens({ ids: Int32Array.of(5, 6, 6, 7, 7, 7), offsets: Int32Array.of(0, 1, 3, 6) }),
       rows: Int32Array.of(2, 0, 1, 2, 0, 2),
       teacher: Float64Array.of(0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
     };
-    const passages = { ids: Int32Array.of(5, 6, 6, 7, 7, 7), offsets: Int32Array.of(0, 1, 3, 6) };
-    expect(await makeBatch(set, passages, Int32Array.of(2, 0))).to.deep.equal({
+    expect(await makeBatch(set, Int32Array.of(2, 0))).to.deep.equal({
       lists: Int32Array.of(2, 0),
       queries: { ids: Int32Array.of(12, 12, 12, 10), offsets: Int32Array.of(0, 3, 4) },
       passages: { ids: Int32Array.of(5, 7, 7, 7), offsets: Int32Array.of(0, 1, 4) },
@@ -109,28 +114,28 @@ describe('makeBatch', () => {
     this.retries(2);
     const [lists, listLength] = [4096, 20];
     const rows = Int32Array.from({ length: lists * listLength }, (_, i) => i);
-    const texts = (count: number, tokens: number) => ({
-      ids: new Int32Array(count * tokens),
-      offsets: Int32Array.from({ length: count + 1 }, (_, i) => i * tokens),
-    });
+    const texts = (count: number, tokens: number) =>
+      new MemoryTokens({
+        ids: new Int32Array(count * tokens),
+        offsets: Int32Array.from({ length: count + 1 }, (_, i) => i * tokens),
+      });
     const set = {
-      ...{ size: lists, listLength, ids: [], rows },
+      ...{ size: lists, listLength, idOf: String, rows },
       queries: texts(lists, 16),
+      passages: texts(rows.length, 200),
       teacher: new Float64Array(rows.length),
     };
-    const passages = texts(rows.length, 200);
     const all = Int32Array.from({ length: lists }, (_, i) => i);
-    const { pause } = await longestPause(() => makeBatch(set, passages, all));
+    const { pause } = await longestPause(() => makeBatch(set, all));
     expect(pause).to.be.below(60);
   });
 
   it('stops when aborted', async () => {
     const set = groupedSet(40, 500, 8);
-    const passages = { ids: new Int32Array(640), offsets: Int32Array.from({ length: 641 }, (_, i) => i) };
     const all = Int32Array.from({ length: 20_000 * 40 }, (_, i) => i % 20_000);
     const reason = new Error('no longer wanted');
     const stop = new AbortController();
     setImmediate(() => stop.abort(reason));
-    expect(await rejection(makeBatch(set, passages, all, stop.signal))).to.equal(reason);
+    expect(await rejection(makeBatch(set, all, stop.signal))).to.equal(reason);
   });
 });

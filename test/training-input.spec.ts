@@ -73,9 +73,39 @@ describe('trainListwise, given bad input,', () => {
       /^Expected a file of training lists or an array of lists for lists but received an array of 0\.$/,
     ],
     [
-      'several files of lists',
-      { lists: ['a.jsonl', 'b.jsonl'] },
-      /^Expected a file of training lists or an array of lists for lists but received an array of 2; they are files, and one is taken; several that belong together can be joined to one\.$/,
+      'files of lists without as many of dev',
+      { lists: ['a.jsonl', 'b.jsonl'], dev: ['c.jsonl'] },
+      /^Expected 2 paths, one for each of lists, for dev but received an array of 1\.$/,
+    ],
+    [
+      'one dev beside sources that have their own',
+      { lists: [{ lists: train }], dev: train },
+      /^Expected nothing for dev but received an array of 40; where lists are several sources, each names its own dev\.$/,
+    ],
+    [
+      'a source among lists',
+      { lists: [{ lists: train }, train[0]] },
+      /^Expected a source, \{lists, dev, corpus, name\}, as others are, for lists\[1\] but received an object\.$/,
+    ],
+    [
+      'two sources of one name',
+      {
+        lists: [
+          { lists: train, name: 'a' },
+          { lists: train, name: 'a' },
+        ],
+      },
+      /^Expected a name that no other has for lists\[1\]\.name but received "a"\.$/,
+    ],
+    [
+      'a source without lists',
+      { lists: [{ lists: train }, { lists: [] }] },
+      /^Expected a file of training lists or an array of lists for lists\[1\]\.lists but received an array of 0\.$/,
+    ],
+    [
+      'a source whose list is broken',
+      { lists: [{ lists: train }, { lists: [train[0], { query: '' }] }] },
+      /^Expected a string that is not empty for lists\[1\]\.lists\[1\]\.query but received ""\.$/,
     ],
     [
       'a list that is null',

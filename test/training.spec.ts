@@ -210,6 +210,8 @@ describe('trainListwise', () => {
       output: output(),
       epochs: 1,
       onProgress: ({ stage, done, total }) => {
+        // Texts are tokenised as lists are read, and nobody knows yet how many there are.
+        if (stage === 'tokenizing' && total === 0) return;
         expect(done, stage).to.be.at.most(total);
         stages.set(stage, done / total);
       },

@@ -2,8 +2,9 @@ import { type Corpus, type CorpusOptions, corpusOptionsOf } from '../corpus/corp
 import { resolveModel } from '../models/hub.js';
 import { tokenCounter } from '../models/token-counter.js';
 import type { TrainingOptions } from '../training/options.js';
+import type { TrainingResult } from '../training/result.js';
 import type { TrainingEvent } from '../training/run-start.js';
-import type { TrainingResult } from '../training/train.js';
+import { type SourceOptions, settleSources } from '../training/sources.js';
 import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
 import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
@@ -100,20 +101,27 @@ export const trainCommand: CommandSpec = {
   options: [
     ...grouped('Inputs', [
       modelOption,
-      { name: 'lists', kind: 'text', value: 'file', required: true, orApiValue: 'array', help: 'lists to train on' },
+      {
+        name: 'lists',
+        kind: 'texts',
+        value: 'file',
+        required: true,
+        orApiValue: 'string or array',
+        help: 'lists to train on; of several files each step takes one, in proportion to their sizes',
+      },
       {
         name: 'dev',
-        kind: 'text',
+        kind: 'texts',
         value: 'file',
-        orApiValue: 'array',
-        help: 'lists to stop and to choose the weights by',
+        orApiValue: 'string or array',
+        help: 'lists to stop and to choose the weights by; one for each of --lists',
       },
       {
         name: 'corpus',
-        kind: 'text',
+        kind: 'texts',
         value: 'path',
-        orApiValue: 'array',
-        help: CORPUS_HELP,
+        orApiValue: 'string or array',
+        help: `${CORPUS_HELP}; one for all of --lists, or one for each`,
       },
       { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
     ]),
@@ -130,36 +138,40 @@ export const trainCommand: CommandSpec = {
       purpose: 'with the defaults of the paper',
     },
     {
+      line: 'train --model BAAI/bge-base-en-v1.5 --lists a.train.jsonl b.train.jsonl --dev a.dev.jsonl b.dev.jsonl --corpus a b --output runs/both',
+      purpose: 'two sets, each with a corpus of its own',
+    },
+    {
       line: 'train --config train.json --max-steps 30 --learning-rate 3e-5 --output runs/short',
       purpose: 'options from a file, some changed here',
     },
   ],
   async run(all, session) {
     const { signal, onProgress, say } = session;
-    const { options, corpus } = await readingSplitOff(all, session);
+    const options = await withCorpora(all, session);
     const { trainListwise } = await import('../training/train.js');
     const onEvent = (event: TrainingEvent) => say(describeEvent(event));
-    const given = options as unknown as TrainingOptions;
-    const result = await trainListwise({ ...given, ...(corpus && { corpus }), signal, onProgress, onEvent });
+    const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress, onEvent });
     return { json: result, text: readable(result) };
   },
 };
 
-/** The options of trainListwise, and the corpus where options beside them say how it is read. */
-async function readingSplitOff(
-  given: Record<string, unknown>,
-  session: Session,
-): Promise<{ options: Record<string, unknown>; corpus?: Corpus }> {
+/** The options of trainListwise, with corpora loaded where options beside them say how they are read. */
+async function withCorpora(given: Record<string, unknown>, session: Session): Promise<Record<string, unknown>> {
   const reading = Object.keys(corpusOptionsOf(given as CorpusOptions));
   const options = Object.fromEntries(Object.entries(given).filter(([name]) => !reading.includes(name)));
   const { corpus, model, revision } = given as { corpus?: unknown; model: string; revision?: string };
-  if (reading.length === 0 || typeof corpus !== 'string') return { options };
+  const paths = typeof corpus === 'string' ? [corpus] : corpus;
+  if (reading.length === 0 || !Array.isArray(paths) || !paths.every((path) => typeof path === 'string')) return options;
   const { signal, onProgress } = session;
   const directory = await resolveModel(model, { revision, signal, onProgress });
-  return {
-    options,
-    corpus: await corpusOf(corpus, given, { ...session, countTokens: tokenCounter(directory, signal) }),
-  };
+  const opening = { ...session, countTokens: tokenCounter(directory, signal) };
+  const corpora: Corpus[] = [];
+  for (const path of paths) corpora.push(await corpusOf(path, given, opening));
+  if (corpora.length === 1) return { ...options, corpus: corpora[0] };
+  const sources = settleSources(options as unknown as SourceOptions);
+  const lists = sources.map((source, i) => ({ ...source, corpus: corpora[i]! }));
+  return { ...options, lists, dev: undefined, corpus: undefined };
 }
 
 /** What a run tells of itself, as a line for people. */
@@ -172,8 +184,9 @@ export function describeEvent(event: TrainingEvent): string {
 function readable(result: TrainingResult): string {
   const { steps, stopped, seconds, base, best, directory, teacherTemperature, lists } = result;
   const loss = (record: { loss: number } | undefined) => record?.loss.toFixed(4);
+  const sets = lists.sets?.map(({ name, train }) => `${name} ${train}`).join(', ');
   return [
-    `${lists.train} lists of ${lists.listLength} passages, ${steps} steps in ${duration(seconds)} (stopped: ${stopped})`,
+    `${lists.train} lists${sets ? ` (${sets})` : ''} of ${lists.listLength} passages, ${steps} steps in ${duration(seconds)} (stopped: ${stopped})`,
     `teacher temperature: ${Number(teacherTemperature.toPrecision(4))}`,
     ...(best ? [`dev loss: ${loss(base)} before, ${loss(best)} after ${best.step} steps`] : []),
     `model: ${directory}`,

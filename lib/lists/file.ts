@@ -36,22 +36,30 @@ export interface ReadListsOptions extends LongWork {
  * @throws InvalidArgumentError for a listLength that is no whole number of at least 2
  */
 export async function readLists(file: string, options: ReadListsOptions = {}): Promise<TrainingList[]> {
+  const lists: TrainingList[] = [];
+  for await (const list of streamLists(file, options)) lists.push(list);
+  return lists;
+}
+
+/** What readLists reads, one list after the other; a mistake shows when its line is reached. */
+export async function* streamLists(file: string, options: ReadListsOptions = {}): AsyncGenerator<TrainingList> {
   const { listLength, signal, onProgress } = options;
   if (listLength !== undefined && !(Number.isInteger(listLength) && listLength >= 2)) {
     throw new InvalidArgumentError('listLength', 'a whole number of at least 2', listLength);
   }
-  const lists: TrainingList[] = [];
   const reader = new ListReader(file, options);
+  let count = 0;
   const breathe = breather(signal);
   const lines = readJsonl(file, { signal, expected: 'a JSON Lines file of training lists' });
   for await (const { value, line } of explainNaN(lines)) {
-    lists.push(reader.read(value, line));
+    yield reader.read(value, line);
+    count += 1;
     const pause = breathe();
     if (!pause) continue;
-    onProgress?.({ stage: 'lists', done: lists.length, total: 0, unit: 'lists' });
+    onProgress?.({ stage: 'lists', done: count, total: 0, unit: 'lists' });
     await pause;
   }
-  if (lists.length > 0) return lists;
+  if (count > 0) return;
   throw new DataError({ file }, 'Expected training lists, {"query", "passages": [...]} a line, but found none.');
 }
 
@@ -60,7 +68,8 @@ class ListReader {
   readonly #file: string;
   readonly #corpus: ReadListsOptions['corpus'];
   readonly #lines = new Map<string, number>();
-  readonly #texts = new Map<string, { text: string; line: number }>();
+  /** Of each text its hash: all the texts of a large file would not fit. */
+  readonly #texts = new Map<string, { hash: string; line: number }>();
   readonly #listLength: number | undefined;
   #first: { line: number; length: number } | undefined;
 
@@ -112,10 +121,11 @@ class ListReader {
   }
 
   #checkText(id: string, text: string, where: RecordPlace & { field: string }): void {
+    const hash = shortHash(text);
     const earlier = this.#texts.get(id);
     if (!earlier) {
-      this.#texts.set(id, { text, line: where.line });
-    } else if (earlier.text !== text) {
+      this.#texts.set(id, { hash, line: where.line });
+    } else if (earlier.hash !== hash) {
       const problem = `Expected one text an id but passage ${describe(id)} has another text on line ${earlier.line}.`;
       throw new DataError(where, problem);
     }
@@ -183,6 +193,10 @@ async function* explainNaN(lines: AsyncIterable<JsonLine>): AsyncGenerator<JsonL
     const problem = 'A score is NaN or infinite, which JSON cannot hold; every score must be a finite number.';
     throw new DataError({ file, line }, problem, { cause: error });
   }
+}
+
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('base64').slice(0, 22);
 }
 
 /** The id of a passage that has a text and none of its own: equal texts get the same. */

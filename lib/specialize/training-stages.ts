@@ -5,7 +5,8 @@ import { buildLists } from '../lists/build.js';
 import { writeLists } from '../lists/file.js';
 import { readTeacherScores } from '../teachers/scores.js';
 import { type TrainingOptions, undecisiveOptions } from '../training/options.js';
-import { type TrainingResult, trainListwise } from '../training/train.js';
+import type { TrainingResult } from '../training/result.js';
+import { trainListwise } from '../training/train.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
 import { type SettledOptions, trainingChoices } from './options.js';
 import { FILES } from './run-directory.js';
@@ -73,6 +74,7 @@ function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {
 
 function countsOf({ steps, stopped, teacherTemperature, temperatureMatch, ...rest }: TrainingResult): Json {
   const { lists, base, best, seconds } = rest;
+  const { train, dev, listLength, passages } = lists;
   const losses = (record: TrainingResult['best']) =>
     record
       ? { step: record.step, listwise: record.listwise, contrastive: record.contrastive, loss: record.loss }
@@ -80,6 +82,6 @@ function countsOf({ steps, stopped, teacherTemperature, temperatureMatch, ...res
   const match = temperatureMatch ? { temperatureMatch: { ...temperatureMatch } } : {};
   return {
     ...{ steps, stopped, teacherTemperature, ...match },
-    ...{ lists, devBase: losses(base), devBest: losses(best), seconds },
+    ...{ lists: { train, dev, listLength, passages }, devBase: losses(base), devBest: losses(best), seconds },
   };
 }

@@ -6,7 +6,7 @@ import { Random } from '../random.js';
 import type { LongWork } from '../types.js';
 import { type Batch, makeBatch } from './batches.js';
 import { type ListScores, matchTemperature, meanEntropy, type TemperatureMatch } from './temperature.js';
-import type { TrainingData } from './training-set.js';
+import type { TrainingData, TrainingSet } from './training-set.js';
 
 export interface MatchOptions extends LongWork {
   studentTemperature: number;
@@ -29,19 +29,32 @@ export async function matchTeacher(
   options: MatchOptions,
 ): Promise<TemperatureMatch> {
   const { studentTemperature, lists, seed, signal, onProgress } = options;
-  const order = Int32Array.from({ length: data.train.size }, (_, place) => place);
-  const sample = order.length > lists ? Random.for(seed, 'temperature').shuffle(order).slice(0, lists) : order;
-  const batch = await makeBatch(data.train, data.passages, sample, signal);
-  const student: ListScores = {
-    scores: await scoreLists(model, batch, options),
-    listLength: batch.listLength,
-  };
-  signal?.throwIfAborted();
-  const teacher: ListScores = { scores: batch.teacher, listLength: batch.listLength };
+  const student: ListScores[] = [];
+  const teacher: ListScores[] = [];
+  for (const [set, sample] of sampleLists(data, lists, seed)) {
+    const batch = await makeBatch(set, sample, signal);
+    const { listLength } = batch;
+    student.push({ scores: await scoreLists(model, batch, options), listLength });
+    teacher.push({ scores: batch.teacher, listLength });
+    signal?.throwIfAborted();
+  }
   const match = await matchTemperature(teacher, await meanEntropy(student, studentTemperature, signal), signal);
   const note = `teacher temperature ${match.temperature.toPrecision(4)}`;
-  onProgress?.({ stage: 'temperature', done: sample.length, total: sample.length, unit: 'lists', note });
+  onProgress?.({ stage: 'temperature', done: match.lists, total: match.lists, unit: 'lists', note });
   return match;
+}
+
+/** At most so many lists, drawn from those of all sets together; sets of which none was drawn are left out. */
+function sampleLists({ sets }: TrainingData, lists: number, seed: number): [TrainingSet, Int32Array][] {
+  const total = sets.reduce((sum, { train }) => sum + train.size, 0);
+  const order = Int32Array.from({ length: total }, (_, place) => place);
+  const sample = total > lists ? Random.for(seed, 'temperature').shuffle(order).slice(0, lists) : order;
+  let start = 0;
+  return sets.flatMap(({ train }): [TrainingSet, Int32Array][] => {
+    const own = sample.filter((place) => place >= start && place < start + train.size).map((place) => place - start);
+    start += train.size;
+    return own.length > 0 ? [[train, own]] : [];
+  });
 }
 
 /** Inner products of each query with its passages, both of unit length. */

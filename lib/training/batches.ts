@@ -1,7 +1,7 @@
 import { breather } from '../event-loop.js';
-import { gatherManyTexts } from '../models/packed-texts.js';
 import type { PackedTexts } from '../native.js';
 import { Random } from '../random.js';
+import { clusterLists } from './clustering.js';
 import type { TrainingSet } from './training-set.js';
 
 /** One step's queries, lists and distinct passages. */
@@ -17,8 +17,6 @@ export interface Batch {
   listLength: number;
 }
 
-type Breathe = ReturnType<typeof breather>;
-
 /** How lists are put into batches: at random, or so that lists of a batch share passages. */
 export type Batching = 'random' | 'clustered';
 
@@ -28,6 +26,8 @@ export interface EpochOptions {
   seed: number;
   /** Counted from 0; each epoch has its own order. */
   epoch: number;
+  /** Of several sets which one, from 0; each has its own order. Default 0. */
+  set?: number;
   signal?: AbortSignal;
 }
 
@@ -36,8 +36,8 @@ export interface EpochOptions {
  * batch are left out, by chance, unless the set is smaller than one batch. Depends on seed and epoch alone.
  */
 export async function epochBatches(set: TrainingSet, options: EpochOptions): Promise<Int32Array[]> {
-  const { batchSize, batching, seed, epoch, signal } = options;
-  const random = Random.for(seed, 'epoch', epoch);
+  const { batchSize, batching, seed, epoch, set: number = 0, signal } = options;
+  const random = Random.for(seed, 'epoch', epoch, ...(number > 0 ? ['set', number] : []));
   const order = random.shuffle(Int32Array.from({ length: set.size }, (_, place) => place));
   if (set.size <= batchSize) return [order];
   const kept = order.subarray(0, set.size - (set.size % batchSize));
@@ -46,109 +46,10 @@ export async function epochBatches(set: TrainingSet, options: EpochOptions): Pro
 }
 
 /**
- * Groups lists by shared passages: each batch starts with the first list that is left, in `order`, and takes on, one by
- * one, the list that has most passages in common with the batch so far; among equals, the one that reached this first.
- */
-async function clusterLists(
-  set: TrainingSet,
-  order: Int32Array,
-  { batchSize, signal }: { batchSize: number; signal?: AbortSignal },
-): Promise<Int32Array[]> {
-  const breathe = breather(signal);
-  const listsOf = await listsByPassage(set, order, breathe);
-  const taken = new Uint8Array(set.size);
-  const batches: Int32Array[] = [];
-  let next = 0;
-  while (batches.length * batchSize < order.length) {
-    const batch = new GrowingBatch(set, listsOf, taken);
-    const places = new Int32Array(batchSize);
-    for (let i = 0; i < batchSize; i++) {
-      let place = batch.closest();
-      if (place === undefined) {
-        while (taken[order[next]!]) next += 1;
-        place = order[next]!;
-      }
-      places[i] = place;
-      await batch.take(place, breathe);
-    }
-    batches.push(places);
-  }
-  return batches;
-}
-
-/** Passage → the lists that hold it, in `order`. */
-async function listsByPassage(set: TrainingSet, order: Int32Array, breathe: Breathe): Promise<Map<number, number[]>> {
-  const listsOf = new Map<number, number[]>();
-  for (const place of order) {
-    for (let j = 0; j < set.listLength; j++) {
-      const passage = set.rows[place * set.listLength + j]!;
-      const lists = listsOf.get(passage);
-      if (lists) lists.push(place);
-      else listsOf.set(passage, [place]);
-    }
-    await breathe();
-  }
-  return listsOf;
-}
-
-/** A batch as it grows, with the lists left over sorted into bins by how many of their passages it holds. */
-class GrowingBatch {
-  readonly #set: TrainingSet;
-  readonly #listsOf: Map<number, number[]>;
-  readonly #taken: Uint8Array;
-  readonly #passages = new Set<number>();
-  readonly #shared = new Map<number, number>();
-  /** A list is put into a further bin each time it rises; bins below its own hold it no longer truly. */
-  readonly #bins: number[][] = [];
-  readonly #starts: number[] = [];
-
-  constructor(set: TrainingSet, listsOf: Map<number, number[]>, taken: Uint8Array) {
-    this.#set = set;
-    this.#listsOf = listsOf;
-    this.#taken = taken;
-  }
-
-  async take(place: number, breathe: Breathe): Promise<void> {
-    const { rows, listLength } = this.#set;
-    this.#taken[place] = 1;
-    for (let j = 0; j < listLength; j++) {
-      const passage = rows[place * listLength + j]!;
-      if (this.#passages.has(passage)) continue;
-      this.#passages.add(passage);
-      for (const list of this.#listsOf.get(passage)!) {
-        if (this.#taken[list]) continue;
-        const shared = (this.#shared.get(list) ?? 0) + 1;
-        this.#shared.set(list, shared);
-        this.#bins[shared] ??= [];
-        this.#bins[shared].push(list);
-      }
-      await breathe();
-    }
-  }
-
-  /** The list that shares most, or undefined where none shares any. */
-  closest(): number | undefined {
-    for (let shared = this.#bins.length - 1; shared > 0; shared--) {
-      const bin = this.#bins[shared] ?? [];
-      let start = this.#starts[shared] ?? 0;
-      while (start < bin.length && (this.#taken[bin[start]!] || this.#shared.get(bin[start]!) !== shared)) start += 1;
-      this.#starts[shared] = start;
-      if (start < bin.length) return bin[start];
-    }
-    return undefined;
-  }
-}
-
-/**
  * Puts a batch together: its queries, and its distinct passages in the order in which the lists name them.
  * @throws `signal.reason` when aborted
  */
-export async function makeBatch(
-  set: TrainingSet,
-  passages: PackedTexts,
-  lists: Int32Array,
-  signal?: AbortSignal,
-): Promise<Batch> {
+export async function makeBatch(set: TrainingSet, lists: Int32Array, signal?: AbortSignal): Promise<Batch> {
   const { listLength } = set;
   const rows = new Int32Array(lists.length * listLength);
   const teacher = new Float64Array(lists.length * listLength);
@@ -165,7 +66,7 @@ export async function makeBatch(
     teacher.set(set.teacher.subarray(start, start + listLength), i * listLength);
     await breathe();
   }
-  const queries = await gatherManyTexts(set.queries, lists, signal);
-  const distinct = await gatherManyTexts(passages, Int32Array.from(rowOf.keys()), signal);
-  return { lists, queries, passages: distinct, rows, teacher, listLength };
+  const queries = await set.queries.gather(lists, signal);
+  const passages = await set.passages.gather(Int32Array.from(rowOf.keys()), signal);
+  return { lists, queries, passages, rows, teacher, listLength };
 }

@@ -1,7 +1,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory, writing } from '../formats/writing.js';
+import { textCount } from '../models/packed-texts.js';
 import type { Losses, StepResult } from '../native.js';
+import type { Batch } from './batches.js';
 
 /** A step, as log.jsonl has it. */
 export interface StepRecord extends StepResult {
@@ -18,6 +20,8 @@ export interface StepRecord extends StepResult {
   uniquePassages: number;
   /** Distinct passages over slots. */
   uniqueShare: number;
+  /** Which set the batch is of, where there are several. */
+  set?: string;
   tokensPerSecond: number;
   seconds: number;
 }
@@ -30,7 +34,36 @@ export interface EvaluationRecord extends Losses {
   epoch: number;
   /** Whether these weights are the best so far, and are now in model/. */
   isBest: boolean;
+  /** Of each set, where there are several. */
+  sets?: SetLosses[];
   seconds: number;
+}
+
+/** The losses on one of several dev sets. */
+export interface SetLosses extends Losses {
+  name: string;
+  /** Its size, and with that its weight. */
+  lists: number;
+}
+
+/** A step's record from what it was given and what it gave. */
+export function describeStep(
+  batch: Batch,
+  result: StepResult,
+  facts: Pick<StepRecord, 'step' | 'epoch' | 'learningRate' | 'seconds' | 'set'>,
+): StepRecord {
+  const slots = batch.rows.length;
+  const uniquePassages = textCount(batch.passages);
+  return {
+    kind: 'step',
+    ...facts,
+    ...result,
+    queries: batch.lists.length,
+    slots,
+    uniquePassages,
+    uniqueShare: uniquePassages / slots,
+    tokensPerSecond: result.tokens / facts.seconds,
+  };
 }
 
 /** log.jsonl: a line for each step and each evaluation, written as they happen. */

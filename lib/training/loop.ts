@@ -1,13 +1,15 @@
 import type { EmbeddingModel } from '../models/model.js';
-import type { Losses, LossOptions, StepResult } from '../native.js';
-import { type Batch, epochBatches, makeBatch } from './batches.js';
+import type { LossOptions } from '../native.js';
+import { oneAhead, type PlacedBatch, trainingBatches } from './batch-stream.js';
+import type { Batch } from './batches.js';
 import type { CheckpointSchedule } from './checkpoint-schedule.js';
 import type { TrainingState } from './checkpoints.js';
+import { devLosses } from './dev-losses.js';
 import { judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
-import type { EvaluationRecord, StepRecord, TrainingLog } from './log.js';
+import { describeStep, type EvaluationRecord, type TrainingLog } from './log.js';
 import type { SettledOptions } from './options.js';
 import { learningRateAt, type StepPlan } from './schedule.js';
-import type { TrainingData, TrainingSet } from './training-set.js';
+import { hasDev, type TrainingData } from './training-set.js';
 import { WatchedTrainer } from './watched-trainer.js';
 
 export interface LoopParts {
@@ -68,19 +70,18 @@ export class TrainingLoop {
 
   async #run(): Promise<void> {
     const { data, options, state } = this.#parts;
-    let batches = await this.#epochBatches();
-    while (true) {
-      await this.#settle(state.batch === batches.length);
-      if (state.stopped) return;
-      if (state.batch === batches.length) {
-        state.epoch += 1;
-        state.batch = 0;
-        batches = await this.#epochBatches();
+    const batches = oneAhead(trainingBatches(data, options, state));
+    try {
+      let hasEpochEnded = false;
+      while (true) {
+        await this.#settle(hasEpochEnded);
+        if (state.stopped) return;
+        const { value } = await batches.next();
+        await this.#step(value as PlacedBatch);
+        hasEpochEnded = state.batch === (value as PlacedBatch).epochSteps;
       }
-      await this.#step(
-        await makeBatch(data.train, data.passages, batches[state.batch]!, options.signal),
-        batches.length,
-      );
+    } finally {
+      await batches.return(undefined);
     }
   }
 
@@ -98,21 +99,17 @@ export class TrainingLoop {
     this.#trainer.dispose();
   }
 
-  #epochBatches(): Promise<Int32Array[]> {
-    const { data, options, state } = this.#parts;
-    return epochBatches(data.train, { ...options, epoch: state.epoch });
-  }
-
   #isEvaluationDue(epochSteps: number): boolean {
     const { options, data, plan, state } = this.#parts;
-    if (!data.dev) return false;
+    if (!hasDev(data)) return false;
     if (state.step >= plan.totalSteps) return true;
     const { evaluateEvery } = options;
     return evaluateEvery === undefined ? state.batch === epochSteps : state.step % evaluateEvery === 0;
   }
 
-  async #step(batch: Batch, epochSteps: number): Promise<void> {
-    const { data, options, plan, log, state } = this.#parts;
+  async #step(placed: PlacedBatch): Promise<void> {
+    const { options, plan, log, state } = this.#parts;
+    const { batch, pair, epoch, index, epochSteps } = placed;
     const learningRate = learningRateAt(state.step, { ...options, ...plan });
     const started = performance.now();
     const result = await this.#trainer.step(
@@ -120,15 +117,18 @@ export class TrainingLoop {
       {
         signal: options.signal,
         onShare: (share) => this.#reportStep(share),
-        what: `Step ${state.step + 1} (epoch ${state.epoch + 1})`,
-        queryIds: () => idsOf(batch, data.train),
+        what: `Step ${state.step + 1} (epoch ${epoch + 1})`,
+        queryIds: () => Array.from(batch.lists, (place) => pair.train.idOf(place)),
       },
     );
     state.step += 1;
-    state.batch += 1;
+    state.epoch = epoch;
+    state.batch = index + 1;
     state.evaluationDue = this.#isEvaluationDue(epochSteps);
     const seconds = (performance.now() - started) / 1000;
-    const record = describeStep(batch, result, { step: state.step, epoch: state.epoch + 1, learningRate, seconds });
+    const facts = { step: state.step, epoch: epoch + 1, learningRate, seconds };
+    const set = this.#parts.data.sets.length > 1 ? pair.name : undefined;
+    const record = describeStep(batch, result, { ...facts, ...(set !== undefined && { set }) });
     await log.write(record);
     options.onStep?.(record);
     this.#reportStep(0, `loss ${result.loss.toFixed(4)}`);
@@ -136,9 +136,11 @@ export class TrainingLoop {
 
   async #evaluate(): Promise<void> {
     const { data, log, options, keepWeights, state } = this.#parts;
-    if (!data.dev) return;
     const started = performance.now();
-    const losses = await this.#devLosses(data.dev);
+    const losses = await devLosses({
+      ...{ trainer: this.#trainer, data, options, step: state.step },
+      batchArgs: (batch) => this.#batchArgs(batch),
+    });
     const judged = judgeEvaluation(state.earlyStopping, { losses, step: state.step, patience: options.patience });
     if (judged.isBest) await keepWeights();
     state.earlyStopping = judged.state;
@@ -153,33 +155,6 @@ export class TrainingLoop {
     };
     state.evaluations.push(record);
     await log.write(record);
-  }
-
-  /** Both losses on dev, in batches as large as those of training, weighted by their size. */
-  async #devLosses(dev: TrainingSet): Promise<Losses> {
-    const { options, data } = this.#parts;
-    const { batchSize, signal, onProgress } = options;
-    const sum = { listwise: 0, contrastive: 0, loss: 0 };
-    for (let start = 0; start < dev.size; start += batchSize) {
-      const size = Math.min(batchSize, dev.size - start);
-      const report = (share: number) =>
-        onProgress?.({ stage: 'evaluation', done: start + share * size, total: dev.size, unit: 'queries' });
-      const batch = await makeBatch(
-        dev,
-        data.passages,
-        Int32Array.from({ length: size }, (_, i) => start + i),
-        signal,
-      );
-      const losses = await this.#trainer.evaluate(this.#batchArgs(batch), {
-        signal,
-        onShare: report,
-        what: `Evaluation on dev after step ${this.#parts.state.step}`,
-        queryIds: () => idsOf(batch, dev),
-      });
-      for (const name of ['listwise', 'contrastive', 'loss'] as const) sum[name] += (losses[name] * size) / dev.size;
-      report(1);
-    }
-    return sum;
   }
 
   #batchArgs({ queries, passages, rows, teacher, listLength }: Batch) {
@@ -204,27 +179,4 @@ export class TrainingLoop {
 /** Half of the free memory for activations. What a GPU has free is not known here, so little is asked of it. */
 function bytesToKeep(device: string): number {
   return device.startsWith('cuda') ? 2 ** 32 : Math.floor(process.availableMemory() / 2);
-}
-
-function idsOf(batch: Batch, set: TrainingSet): string[] {
-  return Array.from(batch.lists, (place) => set.ids[place]!);
-}
-
-function describeStep(
-  batch: Batch,
-  result: StepResult,
-  facts: Pick<StepRecord, 'step' | 'epoch' | 'learningRate' | 'seconds'>,
-): StepRecord {
-  const slots = batch.rows.length;
-  const uniquePassages = batch.passages.offsets.length - 1;
-  return {
-    kind: 'step',
-    ...facts,
-    ...result,
-    queries: batch.lists.length,
-    slots,
-    uniquePassages,
-    uniqueShare: uniquePassages / slots,
-    tokensPerSecond: result.tokens / facts.seconds,
-  };
 }

@@ -6,7 +6,7 @@ import type { LongWork } from '../types.js';
 import type { Batching } from './batches.js';
 import type { StepRecord } from './log.js';
 import type { TrainingEvent } from './run-start.js';
-import type { ListsSource, TrainingCorpus } from './training-set.js';
+import type { SourceOptions } from './sources.js';
 
 /** What trainListwise takes. Only `model`, `lists` and `output` must be given, and `corpus` where lists name ids only. */
 export interface TrainingOptions
@@ -16,12 +16,21 @@ export interface TrainingOptions
     Pick<ModelOptions, 'device' | 'precision' | 'pooling' | 'queryPrefix' | 'passagePrefix' | 'revision'> {
   /** The model to start from: a directory in sentence-transformers' layout or a Hub name. */
   model: string;
-  /** Lists to train on: a file (see readLists) or an array. */
-  lists: ListsSource;
-  /** Lists to stop and to choose by; without them the run goes to its end and the last weights are kept. */
-  dev?: ListsSource;
-  /** Where passages without a text of their own are looked up: a BEIR directory or corpus.jsonl, a Map, an array. */
-  corpus?: TrainingCorpus;
+  /**
+   * Lists to train on: a file (see readLists) or an array. Several sets are an array of files or of sources; each batch
+   * is then of one set, and they take turns in proportion to their sizes.
+   */
+  lists: SourceOptions['lists'];
+  /**
+   * Lists to stop and to choose by; without them the run goes to its end and the last weights are kept. As many files as
+   * `lists` has, where that is several.
+   */
+  dev?: SourceOptions['dev'];
+  /**
+   * Where passages without a text of their own are looked up: what loadCorpus takes, or a Map. One for all sets, or as
+   * many paths as `lists` has files.
+   */
+  corpus?: SourceOptions['corpus'];
   /** Directory for log.jsonl, training.json and model/. What an earlier run left there is replaced. */
   output: string;
   /** Passages used of each list, from its front. Default all, and then all lists must have as many. */

@@ -1,8 +1,8 @@
-import { hashArrays, hashModel, type Json } from '../hashes.js';
+import { hashJson, type Json } from '../hashes.js';
 import type { EmbeddingModel } from '../models/model.js';
 import { versions } from '../versions.js';
 import { type SettledOptions, undecisiveOptions } from './options.js';
-import type { TrainingData, TrainingSet } from './training-set.js';
+import type { TrainingData } from './training-set.js';
 
 /** Everything that decides what a run gives: two runs of equal inputs are the same run. */
 export interface RunInputs {
@@ -13,13 +13,12 @@ export interface RunInputs {
   hashes: Record<string, string>;
 }
 
-/** What decides a run over this model and data. @throws `signal.reason` when aborted */
+/** What decides a run over this model and data. */
 export async function describeInputs(
-  model: EmbeddingModel,
-  data: TrainingData,
+  { model, modelHash }: { model: EmbeddingModel; modelHash: string },
+  { sets }: TrainingData,
   options: SettledOptions,
 ): Promise<RunInputs> {
-  const { signal } = options;
   const { queryPrefix, passagePrefix, pooling } = model.settings;
   const decisive = Object.entries(options).filter(([name]) => !undecisiveOptions.includes(name));
   return {
@@ -28,17 +27,17 @@ export async function describeInputs(
       ...(Object.fromEntries(decisive) as Record<string, Json>),
       ...{ queryPrefix, passagePrefix, pooling, precision: model.encoder.precision },
     },
-    hashes: {
-      model: await hashModel(model.directory.directory, signal),
-      lists: await hashSet(data.train, signal),
-      ...(data.dev && { 'dev lists': await hashSet(data.dev, signal) }),
-      "passages' texts": await hashArrays([data.passages.ids, data.passages.offsets], signal),
-    },
+    hashes: { model: modelHash, ...hashesOf(sets) },
   };
 }
 
-function hashSet({ queries, rows, teacher }: TrainingSet, signal?: AbortSignal): Promise<string> {
-  return hashArrays([queries.ids, queries.offsets, rows, teacher], signal);
+/** The hashes of each set's parts, by names that stand after "the" in a message. */
+function hashesOf(sets: TrainingData['sets']): Record<string, string> {
+  if (sets.length === 1) return sets[0]!.hashes;
+  const named = sets.flatMap(({ name, hashes }) =>
+    Object.entries(hashes).map(([part, hash]) => [`${part} of ${name}`, hash]),
+  );
+  return { ...Object.fromEntries(named), 'sets of lists': hashJson(sets.map(({ name }) => name)) };
 }
 
 /** What differs between the inputs of two runs, in words; undefined where nothing does. */

@@ -8,8 +8,8 @@ import { native } from '../native.js';
 import { versions } from '../versions.js';
 import type { Checkpoint, Checkpoints } from './checkpoints.js';
 import type { SettledOptions } from './options.js';
+import { SUMMARY, type TrainingResult, type TrainingSummary } from './result.js';
 import { changesOf, type RunInputs } from './run-inputs.js';
-import type { TrainingResult } from './train.js';
 
 /** What a run tells of itself beside its progress. */
 export type TrainingEvent =
@@ -22,16 +22,6 @@ export type TrainingEvent =
 
 /** Where a run begins: at its end, at a checkpoint or at its start. */
 export type RunStart = { finished: TrainingResult } | { checkpoint: Checkpoint } | { checkpoint?: undefined };
-
-/** training.json. */
-export interface TrainingSummary extends TrainingResult {
-  options: Record<string, unknown>;
-  inputs: RunInputs;
-  /** SHA-256 of model.safetensors. */
-  weights: string;
-}
-
-export const SUMMARY = 'training.json';
 
 /**
  * Looks what an earlier run left in the output directory, and takes over a checkpoint's weights if it is this run's.

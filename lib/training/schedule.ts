@@ -20,7 +20,8 @@ export function learningRateAt(step: number, schedule: Schedule): number {
 }
 
 export interface StepPlanOptions {
-  lists: number;
+  /** Lists to train on; of several sets those of each, since a batch is of one set. */
+  lists: number | readonly number[];
   batchSize: number;
   epochs: number;
   /** The run ends here at the latest, and the schedule with it. */
@@ -35,10 +36,11 @@ export interface StepPlan {
   warmupSteps: number;
 }
 
-/** Steps of an epoch, of the run and of the warm-up. A set smaller than a batch is one batch. */
+/** Steps of an epoch, of the run and of the warm-up. A set smaller than a batch is one batch, of each set. */
 export function planSteps(options: StepPlanOptions): StepPlan {
   const { lists, batchSize, epochs, maxSteps = Number.POSITIVE_INFINITY } = options;
-  const stepsPerEpoch = Math.max(1, Math.floor(lists / batchSize));
+  const sizes = typeof lists === 'number' ? [lists] : lists;
+  const stepsPerEpoch = sizes.reduce((sum, size) => sum + Math.max(1, Math.floor(size / batchSize)), 0);
   const totalSteps = Math.min(epochs * stepsPerEpoch, maxSteps);
   const { warmupSteps = Math.max(10, Math.floor(Math.min(stepsPerEpoch, totalSteps) / 2)) } = options;
   return { stepsPerEpoch, totalSteps, warmupSteps };

@@ -23,20 +23,32 @@ export interface ListScores {
 const LOWEST = 0.01;
 const HIGHEST = 10;
 
-/** Mean over lists of the entropy of softmax(scores / temperature), in nats; between 0 and log(listLength). */
+/**
+ * Mean over lists of the entropy of softmax(scores / temperature), in nats; between 0 and log(listLength). Of several
+ * sets, over the lists of all.
+ */
 export async function meanEntropy(
-  { scores, listLength }: ListScores,
+  given: ListScores | readonly ListScores[],
   temperature: number,
   signal?: AbortSignal,
 ): Promise<number> {
   const breathe = breather(signal);
-  const lists = scores.length / listLength;
   let total = 0;
-  for (let i = 0; i < lists; i++) {
-    total += entropy(scores, i * listLength, listLength, temperature);
-    if (i % 1024 === 1023) await breathe();
+  for (const { scores, listLength } of setsOf(given)) {
+    for (let start = 0; start < scores.length; start += listLength) {
+      total += entropy(scores, start, listLength, temperature);
+      if (start % 4096 < listLength) await breathe();
+    }
   }
-  return total / lists;
+  return total / listCount(given);
+}
+
+function setsOf(given: ListScores | readonly ListScores[]): readonly ListScores[] {
+  return 'scores' in given ? [given] : given;
+}
+
+function listCount(given: ListScores | readonly ListScores[]): number {
+  return setsOf(given).reduce((sum, { scores, listLength }) => sum + scores.length / listLength, 0);
 }
 
 /** With x = (score − highest) / temperature and Z = Σ e^x, entropy is log Z − Σ x e^x / Z. */
@@ -62,18 +74,18 @@ function entropy(scores: ArrayLike<number>, start: number, length: number, tempe
  * differences must not have its noise blown up into an order.
  */
 export async function matchTemperature(
-  teacher: ListScores,
+  teacher: ListScores | readonly ListScores[],
   studentEntropy: number,
   signal?: AbortSignal,
 ): Promise<TemperatureMatch> {
-  const range = scoreRange(teacher.scores) || 1;
+  const range = scoreRange(setsOf(teacher)) || 1;
   let [low, high] = [Math.log(LOWEST * range), Math.log(HIGHEST * range)];
   const entropyAt = (logarithm: number) => meanEntropy(teacher, Math.exp(logarithm), signal);
   const at = async (logarithm: number, bound?: TemperatureMatch['bound']): Promise<TemperatureMatch> => ({
     temperature: Math.exp(logarithm),
     studentEntropy,
     teacherEntropy: await entropyAt(logarithm),
-    lists: teacher.scores.length / teacher.listLength,
+    lists: listCount(teacher),
     ...(bound && { bound }),
   });
   if ((await entropyAt(low)) >= studentEntropy) return at(low, 'lowest');
@@ -88,11 +100,13 @@ export async function matchTemperature(
   return at((low + high) / 2);
 }
 
-function scoreRange(scores: ArrayLike<number>): number {
+function scoreRange(sets: readonly ListScores[]): number {
   let [lowest, highest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (let i = 0; i < scores.length; i++) {
-    lowest = Math.min(lowest, scores[i]!);
-    highest = Math.max(highest, scores[i]!);
+  for (const { scores } of sets) {
+    for (let i = 0; i < scores.length; i++) {
+      lowest = Math.min(lowest, scores[i]!);
+      highest = Math.max(highest, scores[i]!);
+    }
   }
   return highest - lowest;
 }

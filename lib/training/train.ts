@@ -1,9 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeLines } from '../formats/atomic.js';
 import { removeLeftovers } from '../formats/leftovers.js';
 import { makeDirectory, writing } from '../formats/writing.js';
-import { hashFile } from '../hashes.js';
+import { hashFile, hashModel } from '../hashes.js';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
 import { checkOutside, checkSaveTarget } from '../models/save-target.js';
 import { weightsFile } from '../models/saved-model.js';
@@ -11,42 +10,19 @@ import { type LossOptions, runJob } from '../native.js';
 import { lockOutput } from '../output-lock.js';
 import { matchTeacher } from './base-entropy.js';
 import { CheckpointSchedule } from './checkpoint-schedule.js';
-import {
-  type Checkpoint,
-  type CheckpointFacts,
-  Checkpoints,
-  type StopReason,
-  type TrainingState,
-} from './checkpoints.js';
+import { type Checkpoint, type CheckpointFacts, Checkpoints } from './checkpoints.js';
 import { KeptModel } from './kept-model.js';
-import { type EvaluationRecord, TrainingLog } from './log.js';
+import { TrainingLog } from './log.js';
 import { startingState, TrainingLoop } from './loop.js';
 import { type SettledOptions, settleOptions, type TrainingOptions } from './options.js';
+import { describeResult, SUMMARY, type TrainingResult, writeSummary } from './result.js';
 import { describeInputs, type RunInputs } from './run-inputs.js';
-import { describeMachine, SUMMARY, startRun, type TrainingSummary } from './run-start.js';
-import { planSteps, type StepPlan } from './schedule.js';
-import type { TemperatureMatch } from './temperature.js';
-import { readTrainingData, type TrainingData } from './training-set.js';
+import { describeMachine, startRun } from './run-start.js';
+import { planSteps } from './schedule.js';
+import { settleSources } from './sources.js';
+import { openTrainingData, TokenStore } from './token-store.js';
+import { hasDev, type TrainingData } from './training-set.js';
 import type { WatchedTrainer } from './watched-trainer.js';
-
-/** What a run gave; training.json holds the same, with the options. */
-export interface TrainingResult {
-  /** The trained model, in sentence-transformers' layout. */
-  directory: string;
-  /** Steps taken. */
-  steps: number;
-  stopped: StopReason;
-  /** Teacher temperature used, and how it was found if it was matched. */
-  teacherTemperature: number;
-  temperatureMatch?: TemperatureMatch;
-  /** Losses on dev: the base model, the weights that were kept, and every evaluation. Absent without dev. */
-  base?: EvaluationRecord;
-  best?: EvaluationRecord;
-  evaluations: EvaluationRecord[];
-  lists: { train: number; dev: number; listLength: number; passages: number };
-  plan: StepPlan;
-  seconds: number;
-}
 
 /**
  * Trains an embedding model on lists of passages with teacher scores: listwise distillation (KL from teacher to
@@ -74,11 +50,17 @@ export async function trainListwise(options: TrainingOptions): Promise<TrainingR
     const [place, base] = [join(settled.output, 'model'), model.directory.directory];
     await checkOutside(place, base, 'output/model');
     await checkSaveTarget(place, base, 'output/model');
-    const data = await readTrainingData(model, { ...settled, ...settleLengths(settled, model) });
+    const sources = settleSources(settled);
+    const lengths = settleLengths(settled, model);
     await makeDirectory(settled.output);
     using _ = await lockOutput(settled.output, { file: join(settled.output, '.lock') });
     await removeLeftovers(settled.output);
-    return await train({ model, data, options: settled, started });
+    const modelHash = await hashModel(base, signal);
+    const store = new TokenStore(join(settled.output, 'tokens'));
+    await using data = await openTrainingData(model, sources, { ...settled, ...lengths, modelHash, store });
+    const result = await train({ model, modelHash, data, options: settled, started });
+    await store.clear();
+    return result;
   } finally {
     model.encoder.dispose();
   }
@@ -101,15 +83,17 @@ function settleLengths(
 
 interface Run {
   model: EmbeddingModel;
+  /** SHA-256 of the base model's files. */
+  modelHash: string;
   data: TrainingData;
   options: SettledOptions;
   /** When the call came, by performance.now(). */
   started: number;
 }
 
-async function train({ model, data, options, started }: Run): Promise<TrainingResult> {
+async function train({ model, modelHash, data, options, started }: Run): Promise<TrainingResult> {
   const { output } = options;
-  const inputs = await describeInputs(model, data, options);
+  const inputs = await describeInputs({ model, modelHash }, data, options);
   const checkpoints = new Checkpoints(join(output, 'checkpoints'), options.keepCheckpoints);
   const kept = new KeptModel(model, output, options.signal);
   const start = await startRun(model, inputs, { options, checkpoints });
@@ -122,7 +106,7 @@ async function train({ model, data, options, started }: Run): Promise<TrainingRe
   await writing(summary, () => rm(summary, { force: true }));
   if (!checkpoint) await checkpoints.clear();
   if (checkpoint) await kept.restore(checkpoint);
-  const result = await runLoop({ model, data, options, inputs, checkpoints, kept, checkpoint });
+  const result = await runLoop({ model, modelHash, data, options, inputs, checkpoints, kept, checkpoint });
   const whole = { ...result, seconds: (performance.now() - started) / 1000 };
   await writeSummary(options, { ...whole, inputs, weights: await hashFile(weightsFile(model, kept.directory)) });
   await checkpoints.clear();
@@ -138,11 +122,11 @@ interface LoopRun extends Omit<Run, 'started'> {
 
 async function runLoop(run: LoopRun): Promise<Omit<TrainingResult, 'seconds'>> {
   const { model, data, options, kept, checkpoint } = run;
-  const plan = planSteps({ ...options, lists: data.train.size });
+  const plan = planSteps({ ...options, lists: data.sets.map(({ train }) => train.size) });
   const temperature = checkpoint ?? (await settleTemperature(model, data, options));
   const loss = lossOptions(options, temperature.teacherTemperature);
   await using log = await openLog(run, { kind: 'start', ...plan, ...loss, ...matchOf(temperature) });
-  const state = checkpoint?.state ?? startingState(data.dev !== undefined);
+  const state = checkpoint?.state ?? startingState(hasDev(data));
   const facts = {
     ...{ inputs: run.inputs, state, teacherTemperature: loss.teacherTemperature, ...matchOf(temperature) },
     ...{ tokenBudget: checkpoint?.tokenBudget ?? options.tokenBudget, machine: await describeMachine(model) },
@@ -157,7 +141,7 @@ async function runLoop(run: LoopRun): Promise<Omit<TrainingResult, 'seconds'>> {
   try {
     if (checkpoint?.optimizer) await loop.loadMoments(checkpoint.optimizer);
     await loop.run();
-    if (!data.dev) await kept.keep();
+    if (!hasDev(data)) await kept.keep();
     return describeResult(state, { directory: kept.directory, data, plan, loss, match: temperature.temperatureMatch });
   } finally {
     loop.dispose();
@@ -197,7 +181,7 @@ async function writeCheckpoint(
   const { step, earlyStopping } = facts.state;
   await log.sync();
   // At step 0 the weights are the base model's, and there are no moments.
-  const best = data.dev && step > 0 ? { file: kept.weights } : undefined;
+  const best = hasDev(data) && step > 0 ? { file: kept.weights } : undefined;
   const isBest = best && earlyStopping.bestStep === step;
   const weights = isBest ? best : (file: string) => runJob(() => model.encoder.save({ file }));
   const optimizer = (file: string) => trainer.saveState(file);
@@ -210,46 +194,4 @@ function lossOptions(options: SettledOptions, teacherTemperature: number): LossO
     ...{ studentTemperature, teacherTemperature, contrastiveTemperature },
     ...{ contrastiveWeight, listwiseWeight, maskThreshold },
   };
-}
-
-function describeResult(
-  state: TrainingState,
-  facts: {
-    directory: string;
-    data: TrainingData;
-    plan: StepPlan;
-    loss: LossOptions;
-    match: TemperatureMatch | undefined;
-  },
-): Omit<TrainingResult, 'seconds'> {
-  const { directory, data, plan, loss, match } = facts;
-  const { evaluations, earlyStopping } = state;
-  return {
-    directory,
-    steps: state.step,
-    stopped: state.stopped!,
-    teacherTemperature: loss.teacherTemperature,
-    ...(match && { temperatureMatch: match }),
-    base: evaluations[0],
-    best: evaluations.find((one) => one.step === earlyStopping.bestStep),
-    evaluations,
-    lists: {
-      train: data.train.size,
-      dev: data.dev?.size ?? 0,
-      listLength: data.train.listLength,
-      passages: data.passages.offsets.length - 1,
-    },
-    plan,
-  };
-}
-
-async function writeSummary(options: SettledOptions, result: Omit<TrainingSummary, 'options'>): Promise<void> {
-  const { signal: _, onProgress: __, onStep: ___, onEvent: ____, lists, dev, corpus, ...plain } = options;
-  const source = (value: unknown) =>
-    typeof value === 'string' ? value : Array.isArray(value) ? value.length : undefined;
-  const summary: TrainingSummary = {
-    options: { ...plain, lists: source(lists), dev: source(dev), corpus: source(corpus) },
-    ...result,
-  };
-  await writeLines(join(options.output, SUMMARY), [JSON.stringify(summary, null, 2)]);
 }

@@ -14,6 +14,7 @@ import {
 } from '../../lib/native.js';
 import { makeBatch } from '../../lib/training/batches.js';
 import { learningRateAt, type Schedule } from '../../lib/training/schedule.js';
+import { MemoryTokens } from '../../lib/training/token-source.js';
 import type { TrainingSet } from '../../lib/training/training-set.js';
 import { expectClose, readSafetensors, type Tensors } from '../helpers.js';
 import { missingFiles, parityFolders } from './directory.js';
@@ -51,13 +52,14 @@ function pack(texts: number[][]): PackedTexts {
   return { ids: Int32Array.from(texts.flat()), offsets };
 }
 
-function trainingSet({ batches }: Run): TrainingSet {
+function trainingSet({ batches, passage }: Run): TrainingSet {
   const lists = batches.flatMap((batch) => batch.list);
   return {
     size: lists.length,
     listLength: lists[0]!.length,
-    ids: lists.map((_, place) => String(place)),
-    queries: pack(batches.flatMap((batch) => batch.query)),
+    idOf: String,
+    queries: new MemoryTokens(pack(batches.flatMap((batch) => batch.query))),
+    passages: new MemoryTokens(pack(passage)),
     rows: Int32Array.from(lists.flat()),
     teacher: Float64Array.from(batches.flatMap((batch) => batch.teacher).flat()),
   };
@@ -101,7 +103,7 @@ describe('parity of training with the reference', () => {
         let next = 0;
         for (const { list } of run.batches) {
           const places = Int32Array.from(list, () => next++);
-          const { lists: _, ...batch } = await makeBatch(set, pack(run.passage), places);
+          const { lists: _, ...batch } = await makeBatch(set, places);
           const learningRate = learningRateAt(steps.length, schedule);
           const args = { ...batch, pooling, tokenBudget: 64, keepBytes: 0, loss, learningRate };
           steps.push(await runJob(() => trainer.step(args)));

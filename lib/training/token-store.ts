@@ -1,0 +1,272 @@
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeLines } from '../formats/atomic.js';
+import { makeDirectory, writing } from '../formats/writing.js';
+import { hashFile, hashJson } from '../hashes.js';
+import type { EmbeddingModel } from '../models/model.js';
+import type { LongWork, TrainingList } from '../types.js';
+import { listsOf, openCorpus } from './list-source.js';
+import { NumberWriter, readNumbers } from './number-file.js';
+import { PassageRows } from './passage-rows.js';
+import { identify } from './source-identity.js';
+import type { NamedSource } from './sources.js';
+import { openTokens, type TokenFiles, type TokenSource } from './token-source.js';
+import { TokenWriter } from './token-writer.js';
+import type { TrainingData, TrainingPair, TrainingSet } from './training-set.js';
+
+export interface StoreOptions extends LongWork {
+  /** SHA-256 of the model's files: another tokenizer gives other tokens. */
+  modelHash: string;
+  /** Passages used of each list, from its front; default all. */
+  listLength?: number;
+  queryMaxLength: number;
+  passageMaxLength: number;
+}
+
+interface SetOptions extends StoreOptions {
+  model: EmbeddingModel;
+  /** What the lists are called in messages. */
+  argument: string;
+  devArgument: string;
+}
+
+/** Opens all sets of a run. Disposing of them closes their files. */
+export async function openTrainingData(
+  model: EmbeddingModel,
+  sources: readonly NamedSource[],
+  { store, ...options }: StoreOptions & { store: TokenStore },
+): Promise<TrainingData & AsyncDisposable> {
+  const sets: (TrainingPair & AsyncDisposable)[] = [];
+  const close = async () => {
+    for (const set of sets) await set[Symbol.asyncDispose]();
+  };
+  try {
+    for (const [i, source] of sources.entries()) {
+      const isOne = sources.length === 1;
+      const argument = isOne ? 'lists' : `lists[${i}].lists`;
+      const devArgument = isOne ? 'dev' : `lists[${i}].dev`;
+      sets.push(await store.open(source, { ...options, model, argument, devArgument }));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { sets, [Symbol.asyncDispose]: close };
+}
+
+type Part = 'train' | 'dev';
+
+/** What a store says of itself: set.json, written last. */
+interface StoreRecord {
+  format: number;
+  listLength: Record<Part, number>;
+  hashes: Record<string, string>;
+  /** Bytes of each file. */
+  files: Record<string, number>;
+}
+
+const FORMAT = 1;
+const RECORD = 'set.json';
+const MEMORY_BYTES = 2 ** 28;
+
+/**
+ * The training sets of a run as files: tokens of queries and distinct passages, rows, scores and ids. Each set lies in a
+ * directory under a key of all that it depends on, is written once, and is opened again as it is when the run goes on.
+ * In memory are 12 bytes for each passage of each list, 8 for each text, and tokens up to 256 MiB.
+ */
+export class TokenStore {
+  readonly #directory: string;
+  readonly #memoryBytes: number;
+
+  /** @param memoryBytes tokens up to this size are held in memory, for each of queries and passages */
+  constructor(directory: string, memoryBytes = MEMORY_BYTES) {
+    this.#directory = directory;
+    this.#memoryBytes = memoryBytes;
+  }
+
+  /**
+   * Opens a set, and makes it first where it is not there.
+   * @throws NotFoundError, DataError from files; InvalidArgumentError or ListwiseError BAD_DATA for lists at hand
+   */
+  async open(source: NamedSource, options: SetOptions): Promise<TrainingPair & AsyncDisposable> {
+    const identified = await identify(source, options);
+    const { queryMaxLength, passageMaxLength, listLength = null, modelHash } = options;
+    const { queryPrefix, passagePrefix } = options.model.settings;
+    const parts = { FORMAT, modelHash, queryPrefix, passagePrefix, queryMaxLength, passageMaxLength, listLength };
+    const key = hashJson({ ...parts, source: identified.identity }).slice(0, 32);
+    const place = join(this.#directory, key);
+    const record = (await readRecord(place)) ?? (await this.#build(place, identified.source, options));
+    const { signal } = options;
+    return openSet(place, record, { name: source.name, memoryBytes: this.#memoryBytes, signal });
+  }
+
+  /** Removes sets that no run needs any more. */
+  async clear(): Promise<void> {
+    await writing(this.#directory, () => rm(this.#directory, { recursive: true, force: true }));
+  }
+
+  async #build(place: string, source: NamedSource, options: SetOptions): Promise<StoreRecord> {
+    const beside = `${place}.tmp`;
+    await makeDirectory(this.#directory);
+    try {
+      await writing(place, async () => {
+        await rm(beside, { recursive: true, force: true });
+        await mkdir(beside);
+      });
+      const record = await buildSet(beside, source, options);
+      await writing(place, async () => {
+        await rm(place, { recursive: true, force: true });
+        await rename(beside, place);
+      });
+      return record;
+    } catch (error) {
+      await rm(beside, { recursive: true, force: true });
+      throw error;
+    }
+  }
+}
+
+async function buildSet(directory: string, source: NamedSource, options: SetOptions): Promise<StoreRecord> {
+  const { listLength, signal, onProgress, argument, devArgument } = options;
+  const countTokens = (texts: readonly string[]) => options.model.tokenizer.count(texts, { signal });
+  await using corpus = await openCorpus(source.corpus, { signal, onProgress, countTokens });
+  const { lookup } = corpus;
+  const rows = new PassageRows(lookup);
+  await using passages = await tokenWriter(directory, 'passages', options);
+  const common = { directory, rows, passages, options };
+  const reading = { corpus: lookup, listLength, signal, onProgress };
+  const lengths = { train: 0, dev: 0 };
+  lengths.train = await writeSet('train', listsOf(source.lists, { ...reading, argument }), common);
+  if (source.dev !== undefined) {
+    lengths.dev = await writeSet('dev', listsOf(source.dev, { ...reading, argument: devArgument }), common);
+  }
+  await passages.finish();
+  const files: Record<string, number> = {};
+  for (const name of (await readdir(directory)).sort()) files[name] = (await stat(join(directory, name))).size;
+  const record = { format: FORMAT, listLength: lengths, hashes: await hashSet(directory, files, signal), files };
+  await writeLines(join(directory, RECORD), [JSON.stringify(record, null, 2)]);
+  return record;
+}
+
+interface Writing {
+  directory: string;
+  rows: PassageRows;
+  passages: TokenWriter;
+  options: SetOptions;
+}
+
+/** @returns how many passages each list has */
+async function writeSet(part: Part, lists: AsyncIterable<TrainingList>, common: Writing): Promise<number> {
+  const { directory, options } = common;
+  await using queries = await tokenWriter(directory, `${part}.queries`, options);
+  const names = ['rows.i32', 'teacher.f64', 'ids.u8', 'ids.f64'];
+  const made = names.map((name) => NumberWriter.create(join(directory, `${part}.${name}`)));
+  const [rowFile, teacher, ids, idEnds] = (await Promise.all(made)) as [
+    NumberWriter,
+    NumberWriter,
+    NumberWriter,
+    NumberWriter,
+  ];
+  let length = 0;
+  try {
+    for await (const list of lists) {
+      length = list.passages.length;
+      const taken = list.passages.map((passage) => common.rows.take(passage, list.id));
+      for (const { text } of taken) if (text !== undefined) await common.passages.add(text);
+      await rowFile.add(Int32Array.from(taken, ({ row }) => row));
+      await teacher.add(Float64Array.from(list.passages, ({ score }) => score));
+      await ids.add(Buffer.from(list.id));
+      await idEnds.add(Float64Array.of(ids.bytes));
+      await queries.add(list.query);
+    }
+    for (const file of [rowFile, teacher, ids, idEnds, queries]) await file.finish();
+    return length;
+  } finally {
+    for (const file of [rowFile, teacher, ids, idEnds]) await file.close();
+  }
+}
+
+function tokenWriter(directory: string, name: string, options: SetOptions): Promise<TokenWriter> {
+  const { model, signal, onProgress, queryMaxLength, passageMaxLength } = options;
+  const { queryPrefix, passagePrefix } = model.settings;
+  const isPassage = name === 'passages';
+  return TokenWriter.create(tokenFiles(directory, name), {
+    ...{ tokenizer: model.tokenizer, signal, onProgress, unit: isPassage ? 'passages' : 'queries' },
+    prefix: isPassage ? passagePrefix : queryPrefix,
+    maxLength: isPassage ? passageMaxLength : queryMaxLength,
+  });
+}
+
+function tokenFiles(directory: string, name: string): TokenFiles {
+  return { ids: join(directory, `${name}.i32`), offsets: join(directory, `${name}.f64`) };
+}
+
+/** Hashes of what decides a run: the lists' queries, rows and scores, and the passages' texts. */
+async function hashSet(
+  directory: string,
+  files: Record<string, number>,
+  signal?: AbortSignal,
+): Promise<Record<string, string>> {
+  const hashOf = async (part: string) => {
+    const names = Object.keys(files).filter((name) => name.startsWith(`${part}.`) && !name.includes('.ids.'));
+    const hashes: string[] = [];
+    for (const name of names) hashes.push(await hashFile(join(directory, name), signal));
+    return hashJson(hashes);
+  };
+  const hasDev = 'dev.rows.i32' in files;
+  return {
+    lists: await hashOf('train'),
+    ...(hasDev && { 'dev lists': await hashOf('dev') }),
+    "passages' texts": await hashOf('passages'),
+  };
+}
+
+/** What a store says of itself if it is whole. */
+async function readRecord(directory: string): Promise<StoreRecord | undefined> {
+  const text = await readFile(join(directory, RECORD), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const record = JSON.parse(text) as StoreRecord;
+  for (const [name, size] of Object.entries(record.files)) {
+    const found = await stat(join(directory, name)).catch(() => undefined);
+    if (found?.size !== size) return undefined;
+  }
+  return record.format === FORMAT ? record : undefined;
+}
+
+async function openSet(
+  directory: string,
+  { listLength, hashes, files }: StoreRecord,
+  { name, memoryBytes, signal }: { name: string; memoryBytes: number; signal?: AbortSignal },
+): Promise<TrainingPair & AsyncDisposable> {
+  const options = { memoryBytes, signal };
+  const opened: (TokenSource & Partial<AsyncDisposable>)[] = [];
+  const open = async (texts: string) => {
+    const source = await openTokens(tokenFiles(directory, texts), options);
+    opened.push(source);
+    return source;
+  };
+  const passages = await open('passages');
+  const part = async (which: Part): Promise<TrainingSet> => ({
+    ...{ listLength: listLength[which], passages, queries: await open(`${which}.queries`) },
+    ...(await openLists(directory, which, { listLength: listLength[which], signal })),
+  });
+  const [train, dev] = [await part('train'), 'dev.rows.i32' in files ? await part('dev') : undefined];
+  const close = async () => {
+    for (const source of opened) await source[Symbol.asyncDispose]?.();
+  };
+  return { name, train, dev, hashes, [Symbol.asyncDispose]: close };
+}
+
+async function openLists(
+  directory: string,
+  part: Part,
+  { listLength, signal }: { listLength: number; signal?: AbortSignal },
+): Promise<Pick<TrainingSet, 'size' | 'rows' | 'teacher' | 'idOf'>> {
+  const file = (name: string) => join(directory, `${part}.${name}`);
+  const rows = await readNumbers(file('rows.i32'), Int32Array, signal);
+  const teacher = await readNumbers(file('teacher.f64'), Float64Array, signal);
+  const ids = Buffer.from((await readNumbers(file('ids.u8'), Uint8Array, signal)).buffer);
+  const ends = await readNumbers(file('ids.f64'), Float64Array, signal);
+  const idOf = (place: number) => ids.toString('utf8', place === 0 ? 0 : ends[place - 1], ends[place]);
+  return { size: rows.length / listLength, rows, teacher, idOf };
+}

@@ -206,7 +206,8 @@ export interface LossGradients extends Losses {
 
 export interface SearchArgs {
   queries: Float32Array;
-  corpus: Float32Array;
+  /** fp32 numbers, or bf16 ones: the upper halves of fp32 numbers. */
+  corpus: Float32Array | Uint16Array;
   dimension: number;
   /** How many rows to keep per query. */
   k: number;

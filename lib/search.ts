@@ -4,11 +4,14 @@ import { native, runJob, type TopK } from './native.js';
 import { rejectUnknownOptions } from './option-names.js';
 import type { LongWork, Run, ScoredPassage } from './types.js';
 
+/** Embeddings row after row, in fp32 or (as Uint16Array) in bf16. */
+export type Rows = Float32Array | Uint16Array;
+
 export interface SearchOptions extends LongWork {
   /** Queries × dimension, row-major. */
   queries: Float32Array;
-  /** Passages × dimension, row-major. */
-  corpus: Float32Array;
+  /** Passages × dimension, row-major: fp32, or bf16 as the upper halves of fp32 numbers. */
+  corpus: Rows;
   dimension: number;
   /** How many passages to keep per query, from 1; all of them where there are fewer. */
   k: number;
@@ -26,8 +29,6 @@ const searchOptionNames: readonly (keyof SearchOptions)[] = [
 const QUERY_BLOCK = 512;
 /** Multiplications in one call of the addon: some tenths of a second on two cores. */
 const BLOCK_PRODUCTS = 4e9;
-/** Numbers checked between two turns of the event loop. */
-const CHECK_BLOCK = 1 << 20;
 
 /**
  * The k passages with the highest inner product for each query, over all passages (exact search). Work goes to the
@@ -42,7 +43,7 @@ export async function searchEmbeddings(options: SearchOptions): Promise<TopK> {
   const { queries, corpus, dimension, signal, onProgress } = options;
   checkWhole('dimension', dimension);
   checkWhole('k', options.k);
-  const corpusRows = await checkMatrix('corpus', corpus, { dimension, signal });
+  const corpusRows = rowsOf('corpus', corpus, dimension);
   const k = Math.min(options.k, corpusRows);
   const search = await ExactSearch.open({ queries, dimension, k: Math.max(k, 1), signal });
   await search.add(corpus, {
@@ -77,7 +78,10 @@ export class ExactSearch {
   static async open(options: Omit<SearchOptions, 'corpus' | 'onProgress'>): Promise<ExactSearch> {
     checkWhole('dimension', options.dimension);
     checkWhole('k', options.k);
-    await checkMatrix('queries', options.queries, options);
+    if (!(options.queries instanceof Float32Array)) {
+      throw new InvalidArgumentError('queries', 'a Float32Array', options.queries);
+    }
+    rowsOf('queries', options.queries, options.dimension);
     return new ExactSearch(options);
   }
 
@@ -92,9 +96,10 @@ export class ExactSearch {
    * @returns how many they are
    * @throws as searchEmbeddings for the corpus; `signal.reason` when aborted
    */
-  async add(corpus: Float32Array, { signal, onShare }: AddOptions = {}): Promise<number> {
+  async add(corpus: Rows, { signal, onShare }: AddOptions = {}): Promise<number> {
     const dimension = this.#dimension;
-    const rows = await checkMatrix('corpus', corpus, { dimension, signal });
+    const rows = rowsOf('corpus', corpus, dimension);
+    signal?.throwIfAborted();
     const step = Math.max(1, Math.floor(BLOCK_PRODUCTS / (Math.min(QUERY_BLOCK, this.total || 1) * dimension)));
     for (let first = 0; first < rows; first += step) {
       const end = Math.min(first + step, rows);
@@ -111,7 +116,7 @@ export class ExactSearch {
 
   async #searchBlock(
     first: number,
-    { block: corpus, firstRow, signal }: { block: Float32Array; firstRow: number; signal: AbortSignal | undefined },
+    { block: corpus, firstRow, signal }: { block: Rows; firstRow: number; signal: AbortSignal | undefined },
   ): Promise<void> {
     const dimension = this.#dimension;
     const queries = this.#queries.subarray(first * dimension, (first + QUERY_BLOCK) * dimension);
@@ -146,31 +151,11 @@ export function checkWhole(argument: string, value: number): void {
   }
 }
 
-interface MatrixCheck {
-  dimension: number;
-  signal?: AbortSignal | undefined;
-}
-
-/** @returns how many rows the matrix has */
-async function checkMatrix(name: string, matrix: Float32Array, { dimension, signal }: MatrixCheck): Promise<number> {
-  if (!(matrix instanceof Float32Array) || matrix.length % dimension !== 0) {
-    throw new InvalidArgumentError(name, `a Float32Array of whole rows of ${dimension} numbers`, matrix);
-  }
-  signal?.throwIfAborted();
-  const breathe = breather(signal);
-  for (let start = 0; start < matrix.length; start += CHECK_BLOCK) {
-    const wrong = firstNotFinite(matrix, start, Math.min(start + CHECK_BLOCK, matrix.length));
-    if (wrong >= 0) {
-      throw new InvalidArgumentError(`${name} (row ${Math.floor(wrong / dimension)})`, 'finite numbers', matrix[wrong]);
-    }
-    await breathe();
-  }
-  return matrix.length / dimension;
-}
-
-function firstNotFinite(matrix: Float32Array, start: number, end: number): number {
-  for (let i = start; i < end; i++) if (!Number.isFinite(matrix[i])) return i;
-  return -1;
+/** @returns how many rows the matrix has. That its numbers are finite is checked where they are read, in the addon. */
+function rowsOf(name: string, matrix: unknown, dimension: number): number {
+  const isMatrix = matrix instanceof Float32Array || matrix instanceof Uint16Array;
+  if (isMatrix && matrix.length % dimension === 0) return matrix.length / dimension;
+  throw new InvalidArgumentError(name, `a Float32Array of whole rows of ${dimension} numbers`, matrix);
 }
 
 export interface ToRunOptions {

@@ -152,7 +152,7 @@ describe('evaluate', () => {
       encode: async (texts) => new Float32Array(texts.length * 2).fill(Number.NaN),
     };
     const error = await rejection(evaluate({ model: broken, data }));
-    expect(error).to.be.instanceOf(InvalidArgumentError);
+    expect(error.code).to.equal('INVALID_ARGUMENT');
     expect(error.message).to.equal('Expected finite numbers for queries (row 0) but received NaN.');
   });
 

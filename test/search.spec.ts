@@ -69,6 +69,34 @@ describe('searchEmbeddings', () => {
     }
   });
 
+  it('searches passages in bf16 as it does their numbers in fp32', async () => {
+    const dimension = 40;
+    const queries = matrix(9, dimension, { seed: 11 });
+    const bf16 = Uint16Array.from(new Uint32Array(matrix(5000, dimension, { seed: 12 }).buffer), (bits) => bits >>> 16);
+    const corpus = new Float32Array(Uint32Array.from(bf16, (bits) => bits << 16).buffer);
+    const found = await searchEmbeddings({ queries, corpus: bf16, dimension, k: 20 });
+    const expected = await searchEmbeddings({ queries, corpus, dimension, k: 20 });
+    expect(found).to.deep.equal(expected);
+    expect(found.scores[0]).to.be.greaterThan(1);
+    bf16[3 * dimension] = 0x7f80;
+    expect((await rejection(searchEmbeddings({ queries, corpus: bf16, dimension, k: 20 }))).message).to.equal(
+      'Expected finite numbers for corpus (row 3) but received Infinity.',
+    );
+  });
+
+  it('names the row of a number that is not finite, counted over all blocks, and a query that is none', async () => {
+    const dimension = 4;
+    const queries = Float32Array.of(1, 2, 3, 4, 1, Number.NEGATIVE_INFINITY, 3, 4);
+    const corpus = matrix(10_000, dimension, { seed: 13 });
+    expect((await rejection(searchEmbeddings({ queries, corpus, dimension, k: 1 }))).message).to.equal(
+      'Expected finite numbers for queries (row 1) but received -Infinity.',
+    );
+    corpus[9000 * dimension + 2] = Number.NaN;
+    const error = await rejection(searchEmbeddings({ queries: queries.subarray(0, 4), corpus, dimension, k: 1 }));
+    expect(error.message).to.equal('Expected finite numbers for corpus (row 9000) but received NaN.');
+    expect(error.code).to.equal('INVALID_ARGUMENT');
+  });
+
   it('gives all rows where there are fewer than k, and nothing where there are no queries or passages', async () => {
     const queries = Float32Array.of(1, 0);
     const corpus = Float32Array.of(1, 0, 3, 0, 2, 0);

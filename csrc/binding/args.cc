@@ -120,6 +120,15 @@ std::span<const float> Args::floats(const char* field) {
   return numbers<Napi::Float32Array, float>(field, napi_float32_array, "a Float32Array");
 }
 
+std::span<const uint16_t> Args::uint16s(const char* field) {
+  return numbers<Napi::Uint16Array, uint16_t>(field, napi_uint16_array, "a Uint16Array");
+}
+
+bool Args::isUint16s(const char* field) {
+  const auto value = get(field);
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint16_array;
+}
+
 std::span<const double> Args::doubles(const char* field) {
   return numbers<Napi::Float64Array, double>(field, napi_float64_array, "a Float64Array");
 }

@@ -32,6 +32,9 @@ class Args {
   std::vector<double> numberList(const char* field);
   std::span<const int32_t> int32s(const char* field);
   std::span<const float> floats(const char* field);
+  std::span<const uint16_t> uint16s(const char* field);
+  // Whether a field is a Uint16Array, where it may be an array of another type instead.
+  bool isUint16s(const char* field);
   std::span<const double> doubles(const char* field);
   // One of the names; returns its place.
   size_t choice(const char* field, const std::vector<std::string>& names);

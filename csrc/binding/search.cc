@@ -11,7 +11,11 @@ Napi::Value search(const Napi::CallbackInfo& info) {
     Args args(info[0], "search");
     core::SearchInput input;
     input.queries = args.floats("queries");
-    input.corpus = args.floats("corpus");
+    if (args.isUint16s("corpus")) {
+      input.corpusBf16 = args.uint16s("corpus");
+    } else {
+      input.corpus = args.floats("corpus");
+    }
     input.dimension = args.integer("dimension");
     input.k = args.integer("k");
     input.firstRow = args.integer("firstRow");

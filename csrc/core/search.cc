@@ -5,6 +5,8 @@
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <limits>
 #include <string>
 
@@ -16,8 +18,10 @@
 namespace listwise::core {
 namespace {
 
-constexpr int64_t queryBlock = 256;
-constexpr int64_t corpusBlock = 4096;
+constexpr int64_t queryBlock = 512;
+constexpr int64_t corpusBlock = 2048;
+// Rows that a thread checks or widens at a time.
+constexpr int64_t rowGrain = 256;
 
 struct Hit {
   float score;
@@ -76,20 +80,63 @@ void check(const SearchInput& in) {
   if (in.firstRow < 0) fail("a whole number of at least 0 for firstRow");
   const auto d = static_cast<size_t>(in.dimension);
   if (in.queries.size() % d != 0) fail("queries to have rows of " + std::to_string(d) + " numbers");
-  if (in.corpus.size() % d != 0) fail("corpus to have rows of " + std::to_string(d) + " numbers");
+  if (!in.corpus.empty() && !in.corpusBf16.empty()) fail("one corpus, of fp32 or of bf16");
+  const size_t numbers = in.corpus.size() + in.corpusBf16.size();
+  if (numbers % d != 0) fail("corpus to have rows of " + std::to_string(d) + " numbers");
   const size_t best = in.queries.size() / d * static_cast<size_t>(in.k);
   if (!in.bestRows.empty() && (in.bestRows.size() != best || in.bestScores.size() != best)) {
     fail("best to hold " + std::to_string(best) + " rows and scores, queries x k");
   }
-  if (in.firstRow + static_cast<int64_t>(in.corpus.size() / d) >
-      std::numeric_limits<int32_t>::max()) {
+  if (in.firstRow + static_cast<int64_t>(numbers / d) > std::numeric_limits<int32_t>::max()) {
     fail("at most 2^31 - 1 corpus rows");
   }
 }
 
-at::Tensor matrix(std::span<const float> numbers, int64_t dimension, int64_t first, int64_t rows) {
-  return at::from_blob(const_cast<float*>(numbers.data()) + first * dimension, {rows, dimension},
-                       at::kFloat);
+at::Tensor matrix(const float* numbers, int64_t rows, int64_t dimension) {
+  return at::from_blob(const_cast<float*>(numbers), {rows, dimension}, at::kFloat);
+}
+
+// Whether an exponent is all ones, as those of infinities and of NaN are.
+bool anyNotFinite(const float* numbers, int64_t count) {
+  constexpr uint32_t exponent = 0x7f800000;
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    bad |= (std::bit_cast<uint32_t>(numbers[i]) & exponent) == exponent ? 1u : 0u;
+  }
+  return bad != 0;
+}
+
+void requireFinite(const float* numbers, const char* name, int64_t row, int64_t dimension) {
+  for (int64_t i = 0; i < dimension; ++i) {
+    if (std::isfinite(numbers[i])) continue;
+    const std::string received = std::isnan(numbers[i]) ? "NaN"
+                                 : numbers[i] > 0       ? "Infinity"
+                                                        : "-Infinity";
+    throw invalidArgument("Expected finite numbers for " + std::string(name) + " (row " +
+                          std::to_string(row) + ") but received " + received + ".");
+  }
+}
+
+void requireFiniteRows(const float* numbers, const char* name, int64_t firstRow, int64_t rows,
+                       int64_t dimension) {
+  at::parallel_for(0, rows, rowGrain, [&](int64_t first, int64_t last) {
+    if (!anyNotFinite(numbers + first * dimension, (last - first) * dimension)) return;
+    for (int64_t row = first; row < last; ++row)
+      requireFinite(numbers + row * dimension, name, firstRow + row, dimension);
+  });
+}
+
+// Rows of the corpus in fp32: where they are, or widened into the buffer.
+const float* corpusRows(const SearchInput& in, int64_t first, int64_t rows,
+                        std::vector<float>& buffer) {
+  if (in.corpusBf16.empty()) return in.corpus.data() + first * in.dimension;
+  buffer.resize(static_cast<size_t>(rows * in.dimension));
+  const uint16_t* from = in.corpusBf16.data() + first * in.dimension;
+  at::parallel_for(0, rows, rowGrain, [&](int64_t firstRow, int64_t lastRow) {
+    for (int64_t i = firstRow * in.dimension; i < lastRow * in.dimension; ++i)
+      buffer[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
+  });
+  return buffer.data();
 }
 
 void take(const float* scores, int64_t count, int64_t firstRow, Best& best) {
@@ -102,12 +149,11 @@ void take(const float* scores, int64_t count, int64_t firstRow, Best& best) {
   }
 }
 
-std::vector<Best> startFrom(const SearchInput& in, int64_t first, int64_t count) {
-  std::vector<Best> best(static_cast<size_t>(count), Best(in.k));
+std::vector<Best> startFrom(const SearchInput& in, int64_t queries) {
+  std::vector<Best> best(static_cast<size_t>(queries), Best(in.k));
   if (in.bestRows.empty()) return best;
-  for (int64_t i = 0; i < count * in.k; ++i) {
-    const int64_t at = first * in.k + i;
-    if (in.bestRows[at] >= 0) best[i / in.k].add({in.bestScores[at], in.bestRows[at]});
+  for (int64_t at = 0; at < queries * in.k; ++at) {
+    if (in.bestRows[at] >= 0) best[at / in.k].add({in.bestScores[at], in.bestRows[at]});
   }
   for (auto& b : best) b.shrink();
   return best;
@@ -119,29 +165,36 @@ TopK search(const SearchInput& in, const CancelToken& cancel) {
   const at::NoGradGuard noGrad;
   const nn::MemoryPool pool;
   check(in);
-  const int64_t queries = static_cast<int64_t>(in.queries.size()) / in.dimension;
-  const int64_t rows = static_cast<int64_t>(in.corpus.size()) / in.dimension;
-  TopK out;
-  out.rows.resize(static_cast<size_t>(queries * in.k));
-  out.scores.resize(out.rows.size());
-  for (int64_t q = 0; q < queries; q += queryBlock) {
-    const int64_t count = std::min(queryBlock, queries - q);
-    auto best = startFrom(in, q, count);
-    for (int64_t c = 0; c < rows; c += corpusBlock) {
+  const int64_t d = in.dimension;
+  const int64_t queries = static_cast<int64_t>(in.queries.size()) / d;
+  const int64_t rows = static_cast<int64_t>(in.corpus.size() + in.corpusBf16.size()) / d;
+  requireFiniteRows(in.queries.data(), "queries", 0, queries, d);
+  auto best = startFrom(in, queries);
+  std::vector<float> buffer;
+  // The corpus outside: it may come from far, a block of queries stays in the cache.
+  for (int64_t c = 0; c < rows; c += corpusBlock) {
+    const int64_t width = std::min(corpusBlock, rows - c);
+    const float* block = corpusRows(in, c, width, buffer);
+    requireFiniteRows(block, "corpus", in.firstRow + c, width, d);
+    for (int64_t q = 0; q < queries; q += queryBlock) {
       cancel.throwIfCancelled();
-      const int64_t width = std::min(corpusBlock, rows - c);
-      const auto scores = nn::matmulTransposed(matrix(in.queries, in.dimension, q, count),
-                                               matrix(in.corpus, in.dimension, c, width));
+      const int64_t count = std::min(queryBlock, queries - q);
+      const auto scores = nn::matmulTransposed(matrix(in.queries.data() + q * d, count, d),
+                                               matrix(block, width, d));
       const float* numbers = scores.const_data_ptr<float>();
       at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i)
-          take(numbers + i * width, width, in.firstRow + c, best[i]);
+          take(numbers + i * width, width, in.firstRow + c, best[q + i]);
       });
     }
-    for (int64_t i = 0; i < count; ++i) {
-      best[i].write(out.rows.data() + (q + i) * in.k, out.scores.data() + (q + i) * in.k);
-    }
   }
+  TopK out;
+  out.rows.resize(static_cast<size_t>(queries * in.k));
+  out.scores.resize(out.rows.size());
+  at::parallel_for(0, queries, 16, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i)
+      best[i].write(out.rows.data() + i * in.k, out.scores.data() + i * in.k);
+  });
   return out;
 }
 

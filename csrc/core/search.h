@@ -16,7 +16,9 @@ struct TopK {
 
 struct SearchInput {
   std::span<const float> queries;
+  // One of the two; bf16 numbers are the upper halves of fp32 numbers.
   std::span<const float> corpus;
+  std::span<const uint16_t> corpusBf16;
   int64_t dimension = 0;
   int64_t k = 0;
   // Number of the first corpus row: rows are counted from the start of the whole corpus.
@@ -27,7 +29,8 @@ struct SearchInput {
 };
 
 // The k passages with the largest inner product for each query, exact up to fp32 rounding, without
-// holding all scores. Blocks of a corpus must come in order.
+// holding all scores. Blocks of a corpus must come in order. Numbers that are not finite are
+// refused.
 TopK search(const SearchInput& input, const CancelToken& cancel);
 
 }  // namespace listwise::core

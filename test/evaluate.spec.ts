@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { DataError, InvalidArgumentError, NotFoundError } from '../lib/errors.js';
+import { DataError, NotFoundError } from '../lib/errors.js';
 import { compare } from '../lib/evaluation/compare.js';
 import { evaluate, evaluateSets } from '../lib/evaluation/evaluate.js';
 import type { EncodeTexts, TextEmbedder } from '../lib/evaluation/retrieval.js';

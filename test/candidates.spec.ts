@@ -164,6 +164,7 @@ describe('selectCandidates', () => {
         query: 'q',
         type: 'web',
         stage: 'candidates',
+        filter: 'source rank',
         reason: 'source p3 is not among the top 20 (dense: not found, bm25: rank 41)',
       },
     ]);

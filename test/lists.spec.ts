@@ -90,12 +90,14 @@ describe('buildLists', () => {
         query: 'web1',
         type: 'web',
         stage: 'lists',
+        filter: 'source not first',
         reason: "source s1 is number 2 by the teacher's score, not the first",
       },
       {
         query: 'web2',
         type: 'web',
         stage: 'lists',
+        filter: 'source not first',
         reason: "source s2 is number 2 by the teacher's score, not the first",
       },
     ]);
@@ -110,6 +112,7 @@ describe('buildLists', () => {
         query: 'web2',
         type: 'web',
         stage: 'lists',
+        filter: 'low top score',
         reason: 'top score -20.0000 is below percentile 25 of its type (6.00000)',
       },
     ]);

@@ -148,7 +148,8 @@ describe('specialize', function () {
     for (const id of ['p0', 'p1', 'p7', 'p59']) expect(fused).to.not.match(new RegExp(` ${id} `));
     const dropped = lines(join(given.output, 'dropped.jsonl')).map((line) => JSON.parse(line));
     expect(dropped[0]).to.deep.equal({
-      ...{ query: 'p0:web', type: 'web', stage: 'queries', reason: 'source p0 is excluded' },
+      ...{ query: 'p0:web', type: 'web', stage: 'queries', filter: 'unusable source' },
+      reason: 'source p0 is excluded',
     });
   });
 

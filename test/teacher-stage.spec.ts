@@ -59,7 +59,7 @@ describe('the teacher stage of specialize', function () {
       url: server.url,
       keyVariable: 'LISTWISE_TEST_KEY',
       backoff: 0.005,
-      timeout: 0.2,
+      timeout: 0.5,
       ...more,
     }) as const;
   const scoresOf = ({ output }: SpecializeOptions) => readFileSync(join(output, 'scores.jsonl'), 'utf8');

@@ -1,8 +1,22 @@
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
-import type { WrittenQuery } from '../queries/written.js';
-import type { LongWork, Run, ScoredPassage } from '../types.js';
+import { positivesOf } from '../queries/positives.js';
+import type { LongWork, Query, Run, ScoredPassage } from '../types.js';
 import { reciprocalRankFusion, requireRrfK } from './fusion.js';
+
+/** What a query can be dropped by. The reason has the details. */
+export type DropFilter =
+  | 'empty query'
+  | 'test query'
+  | 'no relevant passage'
+  | 'unusable source'
+  | 'not sampled'
+  | 'source rank'
+  | 'few candidates'
+  | 'few scores'
+  | 'source not first'
+  | 'low top score'
+  | 'equal scores';
 
 /** A query that got no training list, and why. */
 export interface DroppedQuery {
@@ -10,11 +24,15 @@ export interface DroppedQuery {
   type?: string;
   /** Which part of the pipeline dropped it. */
   stage: 'queries' | 'candidates' | 'teacher' | 'lists';
+  filter: DropFilter;
   reason: string;
 }
 
 export interface SelectionOptions extends Pick<LongWork, 'signal'> {
-  /** A query is kept for a retriever only if its source is among this many best passages. Default 20. */
+  /**
+   * A query is kept for a retriever only if its source, or for a person's query one of its relevant passages, is among
+   * this many best passages. Default 20.
+   */
   maxSourceRank?: number;
   /** A query with fewer fused candidates is dropped. Default 20. */
   minCandidates?: number;
@@ -23,7 +41,7 @@ export interface SelectionOptions extends Pick<LongWork, 'signal'> {
 }
 
 export interface SelectionInput {
-  queries: readonly WrittenQuery[];
+  queries: readonly Query[];
   /** What each retriever found, by its name. */
   runs: ReadonlyMap<string, Run>;
   /** Passages that are no candidates: excluded ones and duplicates. */
@@ -67,19 +85,19 @@ export async function selectCandidates(input: SelectionInput, options: Selection
     await breathe();
     const counts = countsOf(selection, query, input.runs.keys());
     counts.queries += 1;
-    const drop = (reason: string) =>
-      selection.dropped.push({ query: query.id, type: query.type, stage: 'candidates', reason });
+    const drop = (filter: DropFilter, reason: string) =>
+      selection.dropped.push({ query: query.id, type: query.type, stage: 'candidates', filter, reason });
     const { kept, misses } = keepForRetrievers(query, input, maxSourceRank);
     for (const { retriever } of misses) counts.sourceTooLow[retriever]! += 1;
     if (kept.length === 0) {
       counts.droppedByAll += 1;
-      drop(missed(query, misses, maxSourceRank));
+      drop('source rank', missed(query, misses, maxSourceRank));
       continue;
     }
     const candidates = reciprocalRankFusion(kept, { rrfK });
     if (candidates.length < minCandidates) {
       counts.tooFewCandidates += 1;
-      drop(`${candidates.length} candidates, fewer than ${minCandidates}`);
+      drop('few candidates', `${candidates.length} candidates, fewer than ${minCandidates}`);
       continue;
     }
     counts.kept += 1;
@@ -94,24 +112,26 @@ interface Miss {
   rank: number;
 }
 
-function keepForRetrievers(query: WrittenQuery, { runs, unusable }: SelectionInput, maxSourceRank: number) {
+function keepForRetrievers(query: Query, { runs, unusable }: SelectionInput, maxSourceRank: number) {
   const kept: ScoredPassage[][] = [];
   const misses: Miss[] = [];
+  const positives = new Set(positivesOf(query));
   for (const [retriever, run] of runs) {
     const usable = (run.get(query.id) ?? []).filter(({ id }) => !unusable.has(id));
-    const rank = usable.findIndex(({ id }) => id === query.source) + 1;
+    const rank = usable.findIndex(({ id }) => positives.has(id)) + 1;
     if (rank >= 1 && rank <= maxSourceRank) kept.push(usable);
     else misses.push({ retriever, rank });
   }
   return { kept, misses };
 }
 
-function missed(query: WrittenQuery, misses: readonly Miss[], maxSourceRank: number): string {
+function missed(query: Query, misses: readonly Miss[], maxSourceRank: number): string {
   const ranks = misses.map(({ retriever, rank }) => `${retriever}: ${rank === 0 ? 'not found' : `rank ${rank}`}`);
-  return `source ${query.source} is not among the top ${maxSourceRank} (${ranks.join(', ')})`;
+  const what = query.relevant ? 'no relevant passage is' : `source ${query.source} is not`;
+  return `${what} among the top ${maxSourceRank} (${ranks.join(', ')})`;
 }
 
-function countsOf(selection: Selection, query: WrittenQuery, retrievers: Iterable<string>): SelectionCounts {
+function countsOf(selection: Selection, query: Query, retrievers: Iterable<string>): SelectionCounts {
   const type = typeName(query);
   const counts = selection.counts[type] ?? {
     queries: 0,

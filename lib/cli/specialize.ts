@@ -72,6 +72,12 @@ const listOptions: readonly OptionSpec[] = [
   { name: 'lowPercentile', kind: 'number', value: 'percent', help: 'of teacher scores, becomes 0 (default: 1)' },
   { name: 'keepPercentile', kind: 'number', value: 'percent', help: 'queries with a lower top score go (default: 25)' },
   { name: 'highPercentile', kind: 'number', value: 'percent', help: 'of teacher scores, becomes 1 (default: 99)' },
+  {
+    name: 'nearDuplicateThreshold',
+    kind: 'number',
+    value: 'share',
+    help: 'candidates that share this much of their three-word sequences with the positive are taken out, such as 0.8 (default: none are)',
+  },
   { name: 'devShare', kind: 'number', value: 'share', help: 'of the lists, for early stopping (default: 0.1)' },
 ];
 
@@ -129,7 +135,14 @@ export const specializeCommand: CommandSpec = {
         help: CORPUS_HELP,
       },
       modelOption,
-      { name: 'queries', kind: 'text', value: 'file', required: true, help: 'queries written for passages' },
+      { name: 'queries', kind: 'text', value: 'file', help: 'queries written for passages' },
+      {
+        name: 'humanQueries',
+        kind: 'text',
+        value: 'directory',
+        help: "people's queries with judgements, in the layout of BEIR, to train on, alone or beside --queries",
+      },
+      { name: 'humanSplit', kind: 'text', value: 'name', help: 'which judgements of --human-queries (default: train)' },
       ...corpusOptions,
     ]),
     ...grouped('Corpus', corpusReadingOptions),

@@ -1,9 +1,10 @@
-import { type DroppedQuery, typeName } from '../candidates/selection.js';
+import { type DropFilter, type DroppedQuery, typeName } from '../candidates/selection.js';
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
-import type { WrittenQuery } from '../queries/written.js';
+import { positivesOf } from '../queries/positives.js';
 import type { TeacherScores } from '../teachers/teacher.js';
-import type { LongWork, ScoredPassage, TrainingList } from '../types.js';
+import type { LongWork, Query, ScoredPassage, TrainingList } from '../types.js';
+import { withoutNearDuplicates } from './near-duplicates.js';
 import { percentile, sortedValues } from './percentile.js';
 import { type SplitOptions, settleSplitOptions, splitBySource } from './split.js';
 
@@ -16,11 +17,21 @@ export interface ListOptions extends SplitOptions, Pick<LongWork, 'signal'> {
   keepPercentile?: number;
   /** The percentile that becomes 1. Default 99. */
   highPercentile?: number;
+  /**
+   * Candidates whose resemblance to the positive (see `resemblance`) is at least this are taken out before all else: as
+   * negatives they would teach the opposite of what is so. Above 0, at most 1. Default none are.
+   */
+  nearDuplicateThreshold?: number;
 }
+
+/** What a passage says, for finding near-duplicates. */
+export type TextOf = (id: string) => string;
 
 /** What became of the scored queries of one type. */
 export interface ListCounts {
   scored: number;
+  /** Candidates, not queries, that were taken out as near-duplicates of their query's positive. */
+  nearDuplicates: number;
   /** Queries with fewer scores than a list has passages. */
   tooFewScores: number;
   sourceNotFirst: number;
@@ -41,47 +52,71 @@ export interface BuiltLists {
 }
 
 interface Ranked {
-  query: WrittenQuery;
+  query: Query;
   /** Best first. */
   passages: ScoredPassage[];
 }
 
 /**
  * From teacher scores to training lists. Candidates are sorted by score (equal ones in the order they came in); a query
- * is kept only if its source comes first. Over all scores of a type's kept queries the 1st, 25th and 99th percentiles
+ * is kept only if its source comes first, or for a person's query a relevant passage, which then is the list's source;
+ * further relevant ones stay where the teacher puts them. Over all scores of a type's kept queries the 1st, 25th and 99th percentiles
  * are taken; queries whose top score is below the 25th are dropped, and scores become
  * clip((s − p1) / (p99 − p1), 0, 1). The top 20 are kept. Lists of all types are pooled and split by source passage.
  * @throws InvalidArgumentError for options out of range, or scores of a query that is not among `queries`
  */
 export async function buildLists(
-  queries: readonly WrittenQuery[],
+  queries: readonly Query[],
   scores: Iterable<TeacherScores> | AsyncIterable<TeacherScores>,
-  options: ListOptions = {},
+  options: ListOptions & { textOf?: TextOf } = {},
 ): Promise<BuiltLists> {
-  const { signal } = options;
-  const { listLength, devShare, seed, ...places } = settleListOptions(options);
+  const { signal, textOf } = options;
+  const { listLength, devShare, seed, nearDuplicateThreshold: threshold, ...places } = settleListOptions(options);
   const dropped: DroppedQuery[] = [];
   const counts: Record<string, ListCounts> = {};
-  const byType = await rank(queries, scores, { listLength, dropped, counts, signal });
+  const byType = await rank(queries, scores, {
+    listLength,
+    dropped,
+    counts,
+    near: nearness(threshold, textOf),
+    signal,
+  });
   const pools: TrainingList[][] = [];
   for (const [type, ranked] of byType) {
     pools.push(await normalise(ranked, { places, listLength, dropped, counts: counts[type]!, signal }));
   }
   const lists = inOrder(pools, queries);
-  return { ...(await splitBySource(lists, { devShare, seed })), dropped, counts };
+  const positives = new Map(queries.map((query) => [query.id, positivesOf(query)]));
+  const sourcesOf = ({ id }: TrainingList) => positives.get(id)!;
+  return { ...(await splitBySource(lists, { devShare, seed, sourcesOf })), dropped, counts };
+}
+
+interface Nearness {
+  threshold: number;
+  textOf: TextOf;
+}
+
+function nearness(threshold: number | undefined, textOf: TextOf | undefined): Nearness | undefined {
+  if (threshold === undefined) return undefined;
+  if (textOf) return { threshold, textOf };
+  throw new InvalidArgumentError('textOf', 'the texts of passages where nearDuplicateThreshold is given', textOf);
 }
 
 /** The lists of all types in the order of their queries. */
-function inOrder(pools: readonly TrainingList[][], queries: readonly WrittenQuery[]): TrainingList[] {
+function inOrder(pools: readonly TrainingList[][], queries: readonly Query[]): TrainingList[] {
   const byId = new Map(pools.flat().map((list) => [list.id, list]));
   return queries.flatMap(({ id }) => byId.get(id) ?? []);
 }
 
 type Percentiles = Required<Pick<ListOptions, 'lowPercentile' | 'keepPercentile' | 'highPercentile'>>;
 
+type SettledListOptions = Required<Omit<ListOptions, 'signal' | 'nearDuplicateThreshold'>> &
+  Pick<ListOptions, 'nearDuplicateThreshold'>;
+
 /** Fills in defaults. @throws InvalidArgumentError for an option out of range */
-export function settleListOptions(options: ListOptions): Required<Omit<ListOptions, 'signal'>> {
+export function settleListOptions(options: ListOptions): SettledListOptions {
   const { listLength = 20, lowPercentile = 1, keepPercentile = 25, highPercentile = 99 } = options;
+  const { nearDuplicateThreshold } = options;
   if (!Number.isInteger(listLength) || listLength < 2) {
     throw new InvalidArgumentError('listLength', 'a whole number of at least 2', listLength);
   }
@@ -96,7 +131,10 @@ export function settleListOptions(options: ListOptions): Required<Omit<ListOptio
       highPercentile,
     );
   }
-  return { listLength, ...places, ...settleSplitOptions(options) };
+  if (nearDuplicateThreshold !== undefined && !(nearDuplicateThreshold > 0 && nearDuplicateThreshold <= 1)) {
+    throw new InvalidArgumentError('nearDuplicateThreshold', 'a number above 0 and up to 1', nearDuplicateThreshold);
+  }
+  return { listLength, ...places, nearDuplicateThreshold, ...settleSplitOptions(options) };
 }
 
 interface Sieve {
@@ -105,11 +143,16 @@ interface Sieve {
   signal?: AbortSignal;
 }
 
-/** Sorts each query's candidates and keeps, by type, the queries whose source comes first. */
+interface RankOptions extends Sieve {
+  counts: Record<string, ListCounts>;
+  near: Nearness | undefined;
+}
+
+/** Sorts each query's candidates and keeps, by type, the queries whose positive comes first. */
 async function rank(
-  queries: readonly WrittenQuery[],
+  queries: readonly Query[],
   scores: Iterable<TeacherScores> | AsyncIterable<TeacherScores>,
-  { listLength, dropped, counts, signal }: Sieve & { counts: Record<string, ListCounts> },
+  { listLength, dropped, counts, near, signal }: RankOptions,
 ): Promise<Map<string, Ranked[]>> {
   const byId = new Map(queries.map((query) => [query.id, query]));
   const byType = new Map<string, Ranked[]>();
@@ -119,18 +162,20 @@ async function rank(
     const query = byId.get(scored.query);
     if (!query) throw new InvalidArgumentError('scores', 'scores of queries at hand', scored.query);
     const type = typeName(query);
-    const count = counts[type] ?? { scored: 0, tooFewScores: 0, sourceNotFirst: 0, lowTopScore: 0, flat: 0, kept: 0 };
-    counts[type] = count;
+    counts[type] ??= newCounts();
+    const count = counts[type];
+    const positives = new Set(positivesOf(query));
+    const all = sorted(scored);
+    const passages = near ? withoutNearDuplicates(all, positives, near) : all;
+    const place = passages.findIndex(({ id }) => positives.has(id));
     count.scored += 1;
-    const passages = sorted(scored);
-    const place = passages.findIndex(({ id }) => id === query.source);
+    count.nearDuplicates += all.length - passages.length;
     if (passages.length < listLength) {
       count.tooFewScores += 1;
-      dropped.push(drop(query, `${passages.length} scored candidates, fewer than ${listLength}`));
+      dropped.push(drop(query, 'few scores', `${passages.length} scored candidates, fewer than ${listLength}`));
     } else if (place !== 0) {
       count.sourceNotFirst += 1;
-      const where = place < 0 ? 'has no score' : `is number ${place + 1}`;
-      dropped.push(drop(query, `source ${query.source} ${where} by the teacher's score, not the first`));
+      dropped.push(drop(query, 'source not first', notFirst(query, place)));
     } else {
       const ranked = byType.get(type);
       if (ranked) ranked.push({ query, passages });
@@ -138,6 +183,20 @@ async function rank(
     }
   }
   return byType;
+}
+
+function newCounts(): ListCounts {
+  return { scored: 0, nearDuplicates: 0, tooFewScores: 0, sourceNotFirst: 0, lowTopScore: 0, flat: 0, kept: 0 };
+}
+
+/** @param place of the first positive, from 0, or -1 */
+function notFirst({ source, relevant }: Query, place: number): string {
+  if (!relevant) {
+    const where = place < 0 ? 'has no score' : `is number ${place + 1}`;
+    return `source ${source} ${where} by the teacher's score, not the first`;
+  }
+  if (place < 0) return 'no relevant passage has a score';
+  return `the first relevant passage is number ${place + 1} by the teacher's score, not the first`;
 }
 
 /** @throws InvalidArgumentError for a score that is not a finite number, which has no place in an order */
@@ -163,7 +222,8 @@ async function normalise(
   if (high <= low) {
     // There is no order to learn, and no range to map to [0, 1].
     counts.flat = ranked.length;
-    for (const { query } of ranked) dropped.push(drop(query, `the teacher's scores of its type are all ${low}`));
+    for (const { query } of ranked)
+      dropped.push(drop(query, 'equal scores', `the teacher's scores of its type are all ${low}`));
     return [];
   }
   const scale = (score: number) => Math.min(1, Math.max(0, (score - low) / (high - low)));
@@ -175,11 +235,11 @@ async function normalise(
     if (top < keep) {
       counts.lowTopScore += 1;
       const name = `percentile ${places.keepPercentile} of its type (${keep.toPrecision(6)})`;
-      dropped.push(drop(query, `top score ${top.toPrecision(6)} is below ${name}`));
+      dropped.push(drop(query, 'low top score', `top score ${top.toPrecision(6)} is below ${name}`));
       continue;
     }
     counts.kept += 1;
-    const { id, text, type, source } = query;
+    const { id, text, type, source = passages[0]!.id } = query;
     const kept = passages.slice(0, listLength).map((passage) => ({ id: passage.id, score: scale(passage.score) }));
     lists.push({ id, query: text, type, source, passages: kept });
   }
@@ -190,6 +250,6 @@ function* scoresOf(ranked: readonly Ranked[]): Generator<number> {
   for (const { passages } of ranked) for (const { score } of passages) yield score;
 }
 
-function drop(query: WrittenQuery, reason: string): DroppedQuery {
-  return { query: query.id, type: query.type, stage: 'lists', reason };
+function drop(query: Query, filter: DropFilter, reason: string): DroppedQuery {
+  return { query: query.id, type: query.type, stage: 'lists', filter, reason };
 }

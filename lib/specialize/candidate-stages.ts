@@ -4,8 +4,7 @@ import { writeNpy } from '../candidates/npy.js';
 import { selectCandidates } from '../candidates/selection.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { writeTrecRun } from '../formats/trec.js';
-import type { WrittenQuery } from '../queries/written.js';
-import type { Run } from '../types.js';
+import type { Query, Run } from '../types.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
 import type { Retriever } from './options.js';
 import { FILES, retrieverFile } from './run-directory.js';
@@ -49,7 +48,7 @@ export async function candidatesStage(bench: Workbench): Promise<Stage> {
 }
 
 /** The fused teacher needs the queries' embeddings again, perhaps in a later process. */
-async function embedAndKeep(queries: readonly WrittenQuery[], bench: Workbench): Promise<Embeddings> {
+async function embedAndKeep(queries: readonly Query[], bench: Workbench): Promise<Embeddings> {
   const embedded = await embedQueries(await bench.embedder(), queries, bench.work);
   const size = { rows: embedded.ids.length, columns: embedded.dimension };
   const file = bench.directory.file('queryEmbeddings');
@@ -58,7 +57,7 @@ async function embedAndKeep(queries: readonly WrittenQuery[], bench: Workbench):
 }
 
 interface RetrievalParts {
-  queries: readonly WrittenQuery[];
+  queries: readonly Query[];
   embedded: Embeddings;
   bench: Workbench;
 }

@@ -1,19 +1,15 @@
 import { embedCorpus } from '../candidates/embeddings.js';
 import { writeNpy } from '../candidates/npy.js';
-import type { DroppedQuery } from '../candidates/selection.js';
 import { countMistakes } from '../corpus/cleaning.js';
 import { requirePassages } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
 import { readIds } from '../corpus/id-file.js';
-import { sampleIds } from '../corpus/sample.js';
 import { writeLines } from '../formats/atomic.js';
 import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { readQrelsFile } from '../formats/qrels.js';
 import { hashTexts } from '../hashes.js';
-import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
 import type { Qrels } from '../types.js';
-import { nothingToTrainOn } from './dropped.js';
 import type { SettledOptions } from './options.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
@@ -94,49 +90,4 @@ export async function embeddingsStage(bench: Workbench): Promise<Stage> {
 export function encodingOptions(options: SettledOptions) {
   const { passageMaxLength, queryMaxLength, pooling, queryPrefix, passagePrefix, precision } = options;
   return { passageMaxLength, queryMaxLength, pooling, queryPrefix, passagePrefix, precision };
-}
-
-/** The queries whose sources may be used: queries.jsonl. */
-export async function queriesStage(bench: Workbench): Promise<Stage> {
-  const { corpus, options, directory, work } = bench;
-  const { queries: file, maxPassages, seed, signal } = options;
-  const source = bench.fileSource(file, 'a JSON Lines file of written queries');
-  return {
-    name: 'queries',
-    options: { maxPassages, seed },
-    inputs: { queries: await source.hash() },
-    sources: { queries: source },
-    outputs: [FILES.queries, FILES.queriesDropped],
-    work: async () => {
-      const { queries, failed } = await readWrittenQueries(file, { corpus, ...work });
-      const { kept, dropped } = await keepQueries(queries, bench);
-      for (const { line, type, source } of failed) {
-        dropped.push({ query: `line ${line}`, type, stage: 'queries', reason: `empty query of passage ${source}` });
-      }
-      const records = kept.map(({ id, source, type, text }) => ({ id, passage: source, type, query: text }));
-      await writeJsonl(directory.file('queries'), records, { signal });
-      await writeJsonl(directory.file('queriesDropped'), dropped, { signal });
-      if (kept.length === 0) throw nothingToTrainOn(directory.file('queriesDropped'), dropped);
-      const passages = new Set(kept.map(({ source }) => source)).size;
-      return { read: queries.length + failed.length, dropped: dropped.length, kept: kept.length, passages };
-    },
-  };
-}
-
-async function keepQueries(
-  queries: readonly WrittenQuery[],
-  bench: Workbench,
-): Promise<{ kept: WrittenQuery[]; dropped: DroppedQuery[] }> {
-  const { maxPassages, seed } = bench.options;
-  const unusable = await bench.unusable();
-  const sources = queries.map(({ source }) => source).filter((source) => !unusable.has(source));
-  const sample = new Set(await sampleIds(sources, maxPassages, seed, bench.options.signal));
-  const dropped: DroppedQuery[] = [];
-  const kept = queries.filter(({ id, type, source }) => {
-    if (sample.has(source)) return true;
-    const why = unusable.get(source) ?? `is not in the sample of ${maxPassages} passages`;
-    dropped.push({ query: id, type, stage: 'queries', reason: `source ${source} ${why}` });
-    return false;
-  });
-  return { kept, dropped };
 }

@@ -5,17 +5,19 @@ import { resolveModel } from '../models/hub.js';
 import { checkOutside } from '../models/save-target.js';
 import { tokenCounter } from '../models/token-counter.js';
 import { candidatesStage } from './candidate-stages.js';
-import { corpusStage, embeddingsStage, queriesStage } from './corpus-stages.js';
+import { corpusStage, embeddingsStage } from './corpus-stages.js';
 import { evaluationStage } from './evaluation-stage.js';
+import { listsStage } from './lists-stage.js';
 import { Manifest } from './manifest.js';
 import type { SettledOptions } from './options.js';
 import { checkOutput } from './output-place.js';
 import { promotionStage } from './promotion-stage.js';
+import { queriesStage } from './queries-stage.js';
 import { RunDirectory } from './run-directory.js';
 import { type Stage, StageRunner } from './stage-runner.js';
 import { type StageName, upTo } from './stages.js';
 import { teacherStage } from './teacher-stage.js';
-import { listsStage, trainingStage } from './training-stages.js';
+import { trainingStage } from './training-stages.js';
 import { Workbench } from './workbench.js';
 
 const MAKERS: Readonly<Record<StageName, (bench: Workbench) => Promise<Stage>>> = {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Bm25Options, settleBm25Options } from '../candidates/bm25.js';
 import { type SelectionOptions, settleSelectionOptions } from '../candidates/selection.js';
 import {
@@ -40,14 +41,21 @@ type TrainingChoices = Omit<
   'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | keyof LongWork
 >;
 
-/** What specialize takes. `corpus`, `model`, `queries` and `output` must be given. */
+/** What specialize takes. `corpus`, `model`, `output`, and `queries` or `humanQueries` must be given. */
 export interface SpecializeOptions extends PreparationOptions, TrainingChoices, LongWork {
   /** The passages to search: the path of their files (a BEIR directory, CSV, Markdown, ...), or passages. */
   corpus: CorpusSource;
   /** The model to make better at searching them: a directory or a Hub name. */
   model: string;
-  /** Queries written for passages: a JSON Lines file of {"passage", "type", "query"}. */
-  queries: string;
+  /** Queries written for passages: a JSON Lines file of {"passage", "type", "query"}. May be absent beside humanQueries. */
+  queries?: string;
+  /**
+   * Queries of people to train on, with the passages judged relevant: a BEIR directory's queries.jsonl and
+   * qrels/<humanSplit>.tsv, with ids of this corpus. Alone or beside written ones. Default none.
+   */
+  humanQueries?: string;
+  /** Which judgements of humanQueries; must be others than those that the test is made of. Default 'train'. */
+  humanSplit?: string;
   /** The run directory. What is there already and still holds is not done again. */
   output: string;
   /**
@@ -122,6 +130,7 @@ export const specializeOptionNames: readonly string[] = [
     ...['retrievers', 'depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
     ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
     ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
+    ...['humanQueries', 'humanSplit', 'nearDuplicateThreshold'],
     ...['data', 'split', 'measures', 'by', 'k', 'resamples', 'seed', 'until'],
     ...['significance', 'significanceTest', 'guards', 'guardLoss', 'mixingShares'],
     ...['onInvalidate', 'onStage', 'signal', 'onProgress'],
@@ -138,6 +147,7 @@ export type SettledOptions = Omit<SpecializeOptions, 'teacher'> & { teacher: Set
       | 'retrievers'
       | 'depth'
       | 'split'
+      | 'humanSplit'
       | 'k'
       | 'resamples'
       | 'significance'
@@ -156,6 +166,7 @@ const DEFAULTS = {
   retrievers: ['dense'],
   depth: 100,
   split: 'test',
+  humanSplit: 'train',
   k: 1000,
   resamples: 10_000,
   significance: 0.05,
@@ -203,13 +214,27 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
 }
 
 function checkPlaces(options: SettledOptions): void {
-  for (const name of ['model', 'queries', 'output', 'data', 'excludeQrels'] as const) {
+  for (const name of ['model', 'queries', 'humanQueries', 'output', 'data', 'excludeQrels'] as const) {
     const value: unknown = options[name];
-    if ((name === 'data' || name === 'excludeQrels') && value === undefined) continue;
+    if (value === undefined && name !== 'model' && name !== 'output') continue;
     if (typeof value !== 'string' || value === '')
       throw new InvalidArgumentError(name, 'a path that is not empty', value);
   }
   checkCorpusSource(options.corpus);
+  checkQueries(options);
+}
+
+function checkQueries({ queries, humanQueries, humanSplit, data, split }: SettledOptions): void {
+  if (queries === undefined && humanQueries === undefined) {
+    throw new InvalidArgumentError('queries', 'a file of written queries (or humanQueries, or both)', undefined);
+  }
+  if (typeof humanSplit !== 'string' || humanSplit === '') {
+    throw new InvalidArgumentError('humanSplit', 'the name of a split', humanSplit);
+  }
+  if (humanQueries === undefined || data === undefined) return;
+  if (resolve(humanQueries) !== resolve(data) || humanSplit !== split) return;
+  const remedy = 'the model would be tested on what it was trained on';
+  throw new InvalidArgumentError('humanSplit', 'another split than the one that it is tested on', humanSplit, remedy);
 }
 
 function checkCounts(options: SettledOptions): void {

@@ -26,8 +26,8 @@ export async function checkOutput(
   directory: RunDirectory,
   modelDirectory: string,
 ): Promise<void> {
-  const { output, corpus, queries, data } = options;
-  const inputs = { corpus, queries, data, model: modelDirectory };
+  const { output, corpus, queries, humanQueries, data } = options;
+  const inputs = { corpus, queries, humanQueries, data, model: modelDirectory };
   for (const [name, path] of Object.entries(inputs)) {
     if (typeof path !== 'string' || !(await isWithin(path, directory.path))) continue;
     const remedy = `${name} (${path}) is in it or is the same place, and could be overwritten`;

@@ -7,8 +7,8 @@ import { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
 import { readJsonl, requireId, requireString } from '../formats/jsonl.js';
 import { hashCorpus, hashTexts } from '../hashes.js';
-import { readWrittenQueries, type WrittenQuery } from '../queries/written.js';
-import type { LongWork } from '../types.js';
+import { readQueriesOfRun } from '../queries/kept.js';
+import type { LongWork, Query } from '../types.js';
 import { InputHashes } from './input-hashes.js';
 import type { SettledOptions } from './options.js';
 import type { RunDirectory } from './run-directory.js';
@@ -95,9 +95,10 @@ export class Workbench implements AsyncDisposable {
     );
   }
 
-  async queries(): Promise<WrittenQuery[]> {
+  /** The queries that the queries stage kept. */
+  async queries(): Promise<Query[]> {
     const { signal } = this.options;
-    return (await readWrittenQueries(this.directory.file('queries'), { corpus: this.corpus, signal })).queries;
+    return readQueriesOfRun(this.directory.file('queries'), { corpus: this.corpus, signal });
   }
 
   /** Passages that are neither sources nor candidates, and why. */

@@ -54,6 +54,7 @@ export { type ReadListsOptions, readLists, writeLists } from './lists/file.js';
 export { type ResolveOptions, resolveModel } from './models/hub.js';
 export { type InterpolationOptions, interpolateModels } from './models/interpolation.js';
 export type { ModelOptions } from './models/model.js';
+export { type PushOptions, type PushPlan, type PushResult, planPush, pushModel } from './models/push.js';
 export type { ModelSettings } from './models/settings.js';
 export type { BatchExport, BatchImport } from './queries/batch.js';
 export type { LlmEndpoint, LlmOptions } from './queries/llm-options.js';

@@ -12,6 +12,7 @@ import { interruptible } from './interrupt.js';
 import { JsonLog, type Log, TextLog } from './log.js';
 import type { ProgressStream } from './progress.js';
 import { promptsCommand } from './prompts.js';
+import { pushCommand } from './push.js';
 import { queriesCommand } from './queries.js';
 import { ask } from './question.js';
 import { reportCommand } from './report.js';
@@ -40,6 +41,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   reportCommand,
   encodeCommand,
   searchCommand,
+  pushCommand,
   doctorCommand,
   setupCommand,
 ];

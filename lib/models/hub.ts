@@ -196,7 +196,7 @@ async function writeRef({ folder, revision }: Repository, commit: string): Promi
  * HF_TOKEN, or the file in which `hf auth login` keeps it.
  * @throws InvalidArgumentError if it cannot be sent; the message does not show it
  */
-async function accessToken(): Promise<string | undefined> {
+export async function accessToken(): Promise<string | undefined> {
   if (/^(1|on|yes|true)$/i.test(process.env.HF_HUB_DISABLE_IMPLICIT_TOKEN ?? '')) return undefined;
   const home = process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
   const token = process.env.HF_TOKEN?.trim() || (await textOf(process.env.HF_TOKEN_PATH || join(home, 'token')));

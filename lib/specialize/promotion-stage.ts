@@ -1,6 +1,10 @@
 import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeLines } from '../formats/atomic.js';
 import { writing } from '../formats/writing.js';
 import { copyModel } from '../models/saved-model.js';
+import { writeCard } from '../report/card.js';
+import { readRunFacts } from '../report/facts.js';
 import { type EvaluatedOn, type EvaluationResult, writeJson } from './evaluation-stage.js';
 import { type GuardResult, objections } from './gate.js';
 import { Guards } from './guards.js';
@@ -48,7 +52,9 @@ export async function promotionStage(bench: Workbench): Promise<Stage> {
       const offer = promoted ? undefined : await offerMixture(bench, guards, on);
       await writeChosen(bench, promoted);
       const facts = { promoted, on, verdict, guards: guarded, objections: reasons, ...(offer && { offer }) };
-      await writeJson(directory.file('promotion'), { ...facts, text: describePromotion(facts) } satisfies Promotion);
+      const promotion: Promotion = { ...facts, text: describePromotion(facts) };
+      await writeJson(directory.file('promotion'), promotion);
+      await writeModelCard(bench, promotion);
       const { outcome, measure, difference, p } = verdict;
       return {
         promoted,
@@ -72,6 +78,13 @@ async function writeChosen(bench: Workbench, promoted: boolean): Promise<void> {
   } finally {
     await bench.releaseEmbedder();
   }
+}
+
+/** The card from the run's own facts, which do not know of this stage yet. */
+async function writeModelCard({ directory, options }: Workbench, promotion: Promotion): Promise<void> {
+  const model = directory.file('chosenModel');
+  const facts = { ...(await readRunFacts(directory.path, options.signal)), promotion };
+  await writeLines(join(model, 'README.md'), [(await writeCard(facts, model)).trimEnd()], { signal: options.signal });
 }
 
 function describePromotion({ promoted, verdict, guards, objections: reasons, offer }: Omit<Promotion, 'text'>): string {

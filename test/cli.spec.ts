@@ -211,7 +211,7 @@ describe('listwise (command line)', function () {
       expect(unknown.code).to.equal(1);
       expect(unknown.stderr).to.include('unknown.json (field "modle"): There is no such option; did you mean "model"?');
       const broken = await run('evaluate', '--config', write('broken.json', '{"model": '));
-      expect(broken.stderr).to.include('broken.json: Expected one JSON object of options');
+      expect(broken.stderr).to.include('broken.json:1: Expected one JSON object of options');
     });
   });
 

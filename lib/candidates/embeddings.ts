@@ -34,6 +34,16 @@ export class Embeddings {
     return this.matrix.subarray(row * this.dimension, (row + 1) * this.dimension);
   }
 
+  /** The rows from `start` to before `end`, over the same matrix. */
+  slice(start: number, end: number): Embeddings {
+    const { dimension } = this;
+    return new Embeddings(
+      this.ids.slice(start, end),
+      this.matrix.subarray(start * dimension, end * dimension),
+      dimension,
+    );
+  }
+
   /** A matrix of these rows, in the order given. @throws `signal.reason` when aborted */
   async gather(rows: readonly number[], { signal }: Pick<LongWork, 'signal'> = {}): Promise<Float32Array> {
     const matrix = new Float32Array(rows.length * this.dimension);

@@ -1,29 +1,37 @@
 import { readFile } from 'node:fs/promises';
+import { parseDocument } from 'yaml';
 import { DataError, describe, NotFoundError } from '../errors.js';
 import { nearestName } from '../option-names.js';
 import type { OptionSpec } from './command.js';
 
 /**
- * Options of a command from a JSON file: one object with the API's names. What the command line says goes first.
+ * Options of a command from a JSON or YAML file: one object with the API's names. What the command line says goes
+ * first. A "$schema" for editors is passed over.
  * @throws NotFoundError if the file is not there
- * @throws DataError if it is no JSON object, names an option that the command does not have, or gives a value of
+ * @throws DataError if it is no such object, names an option that the command does not have, or gives a value of
  *   another kind than the option's
  */
 export async function readConfig(file: string, specs: readonly OptionSpec[]): Promise<Record<string, unknown>> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new NotFoundError(`Expected a JSON file of options at ${file} but it cannot be read.`, { cause });
+    throw new NotFoundError(`Expected a JSON or YAML file of options at ${file} but it cannot be read.`, { cause });
   });
-  let config: unknown;
-  try {
-    config = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError({ file }, `Expected one JSON object of options: ${(cause as Error).message}.`, { cause });
-  }
+  const config = parseConfig(text, file);
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
-    throw new DataError({ file }, `Expected one JSON object of options but found ${describe(config)}.`);
+    throw new DataError({ file }, `Expected one object of options but found ${describe(config)}.`);
   }
-  for (const [name, value] of Object.entries(config)) checkEntry({ name, value }, file, specs);
-  return config as Record<string, unknown>;
+  const { $schema: _, ...options } = config as Record<string, unknown>;
+  for (const [name, value] of Object.entries(options)) checkEntry({ name, value }, file, specs);
+  return options;
+}
+
+/** YAML holds JSON, with the line of a mistake; so only the name of the format in the message differs. */
+function parseConfig(text: string, file: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false });
+  const [error] = document.errors;
+  if (!error) return document.toJS();
+  const line = text.slice(0, error.pos[0]).split('\n').length;
+  const format = file.endsWith('.json') ? 'JSON' : 'YAML';
+  throw new DataError({ file, line }, `Expected one ${format} object of options: ${error.message}.`, { cause: error });
 }
 
 function checkEntry(entry: { name: string; value: unknown }, file: string, specs: readonly OptionSpec[]): void {

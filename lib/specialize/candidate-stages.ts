@@ -1,12 +1,15 @@
 import { denseCandidates } from '../candidates/dense.js';
 import { type Embeddings, embedQueries } from '../candidates/embeddings.js';
+import { KeptEncoder } from '../candidates/kept-encoder.js';
 import { writeNpy } from '../candidates/npy.js';
 import { selectCandidates } from '../candidates/selection.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { writeTrecRun } from '../formats/trec.js';
-import type { Query, Run } from '../types.js';
+import type { LongWork, Query, Run } from '../types.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
+import { keptRun } from './kept-run.js';
 import type { Retriever } from './options.js';
+import type { PartialWork } from './partial-work.js';
 import { FILES, retrieverFile } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
 import { bm25Options, type Workbench } from './workbench.js';
@@ -23,12 +26,12 @@ export async function candidatesStage(bench: Workbench): Promise<Stage> {
     },
     inputs: {},
     outputs: [...retrievers.map(retrieverFile), FILES.fused, FILES.candidatesDropped, FILES.queryEmbeddings],
-    work: async () => {
+    work: async (partial) => {
       const queries = await bench.queries();
-      const embedded = await embedAndKeep(queries, bench);
+      const embedded = await embedAndKeep(queries, bench, partial);
       const runs = new Map<Retriever, Run>();
       for (const retriever of retrievers) {
-        const run = await retrieve(retriever, { queries, embedded, bench });
+        const run = await retrieve(retriever, { queries, embedded, bench, partial });
         await writeTrecRun(directory.candidates(retriever), run, { tag: retriever, signal });
         runs.set(retriever, run);
       }
@@ -48,8 +51,9 @@ export async function candidatesStage(bench: Workbench): Promise<Stage> {
 }
 
 /** The fused teacher needs the queries' embeddings again, perhaps in a later process. */
-async function embedAndKeep(queries: readonly Query[], bench: Workbench): Promise<Embeddings> {
-  const embedded = await embedQueries(await bench.embedder(), queries, bench.work);
+async function embedAndKeep(queries: readonly Query[], bench: Workbench, partial: PartialWork): Promise<Embeddings> {
+  const encoder = new KeptEncoder(await bench.embedder(), partial.directory);
+  const embedded = await embedQueries(encoder, queries, bench.work);
   const size = { rows: embedded.ids.length, columns: embedded.dimension };
   const file = bench.directory.file('queryEmbeddings');
   await writeNpy(file, { ...size, values: embedded.matrix }, { signal: bench.options.signal });
@@ -60,10 +64,19 @@ interface RetrievalParts {
   queries: readonly Query[];
   embedded: Embeddings;
   bench: Workbench;
+  partial: PartialWork;
 }
 
-async function retrieve(retriever: Retriever, { queries, embedded, bench }: RetrievalParts): Promise<Run> {
+async function retrieve(name: Retriever, { queries, embedded, bench, partial }: RetrievalParts): Promise<Run> {
   const { depth } = bench.options;
-  if (retriever === 'dense') return denseCandidates(embedded, await bench.passages(), { depth, ...bench.work });
-  return (await bench.bm25()).search(queries, depth, bench.work);
+  const kept = { name, partial, ...bench.work };
+  if (name === 'bm25') {
+    const search = async (block: readonly Query[], _: number, work: LongWork) =>
+      (await bench.bm25()).search(block, depth, work);
+    return keptRun(queries, { ...kept, search });
+  }
+  const passages = await bench.passages();
+  const search = (block: readonly Query[], start: number, work: LongWork) =>
+    denseCandidates(embedded.slice(start, start + block.length), passages, { depth, ...work });
+  return keptRun(queries, { ...kept, search });
 }

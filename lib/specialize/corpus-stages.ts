@@ -1,4 +1,5 @@
 import { embedCorpus } from '../candidates/embeddings.js';
+import { KeptEncoder } from '../candidates/kept-encoder.js';
 import { writeNpy } from '../candidates/npy.js';
 import { countMistakes } from '../corpus/cleaning.js';
 import { requirePassages } from '../corpus/corpus.js';
@@ -75,8 +76,9 @@ export async function embeddingsStage(bench: Workbench): Promise<Stage> {
     inputs: { corpus: await bench.corpusHash(), model },
     sources: { model: source },
     outputs: [FILES.passageEmbeddings, FILES.passageIndex],
-    work: async () => {
-      const { ids, matrix, dimension } = await embedCorpus(await bench.embedder(), corpus, work);
+    work: async (partial) => {
+      const encoder = new KeptEncoder(await bench.embedder(), partial.directory);
+      const { ids, matrix, dimension } = await embedCorpus(encoder, corpus, work);
       const size = { rows: ids.length, columns: dimension };
       await writeNpy(directory.file('passageEmbeddings'), { ...size, values: matrix }, { signal });
       const index = { ...size, type: 'fp32', ids: await hashTexts(ids, signal), model, ...encodingOptions(options) };

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { embedQueries } from '../candidates/embeddings.js';
+import { KeptEncoder } from '../candidates/kept-encoder.js';
 import { JudgedCollection } from '../evaluation/collection.js';
 import { type Comparison, compare } from '../evaluation/compare.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures } from '../evaluation/measures.js';
@@ -55,10 +57,11 @@ export async function evaluationStage(bench: Workbench): Promise<Stage> {
     },
     inputs: test ? { 'test set': test } : {},
     outputs: [FILES.baseRun, FILES.trainedRun, FILES.baseMeasures, FILES.trainedMeasures, FILES.comparison],
-    work: async () => {
+    work: async (partial) => {
       const collection = await evaluationCollection(bench);
-      const base = await baseRun(bench, collection);
-      const trained = await runOfModel(directory.file('model'), collection, bench);
+      const base = await baseRun(bench, collection, join(partial.directory, 'base'));
+      const kept = join(partial.directory, 'trained');
+      const trained = await runOfModel(directory.file('model'), { collection, bench, kept });
       await writeTrecRun(directory.file('baseRun'), base, { tag: 'base', signal });
       await writeTrecRun(directory.file('trainedRun'), trained, { tag: 'trained', signal });
       const on: EvaluatedOn = test ? 'test' : 'dev';
@@ -113,9 +116,9 @@ export async function devCollection(bench: Workbench): Promise<TestCollection> {
 }
 
 /** The base model's run, from the embeddings that are there where the collection's passages are the corpus'. */
-async function baseRun(bench: Workbench, collection: TestCollection): Promise<Run> {
+async function baseRun(bench: Workbench, collection: TestCollection, kept: string): Promise<Run> {
   const { k } = bench.options;
-  const embedder = await bench.embedder();
+  const embedder = new KeptEncoder(await bench.embedder(), kept);
   try {
     const rows = await rowsInCorpus(collection.corpus, bench);
     if (!rows) return await retrieve(embedder, collection, { k, ...bench.work });
@@ -148,11 +151,19 @@ async function rowsInCorpus(
   return rows;
 }
 
+export interface ModelRunParts {
+  collection: TestCollection;
+  bench: Workbench;
+  /** A directory to keep encodings in, for a process that goes on if this one is stopped. */
+  kept?: string;
+}
+
 /** What a model of this machine, trained or mixed, finds. */
-export async function runOfModel(directory: string, collection: TestCollection, bench: Workbench): Promise<Run> {
+export async function runOfModel(directory: string, { collection, bench, kept }: ModelRunParts): Promise<Run> {
   const embedder = await loadEmbedder(directory, { ...bench.options, revision: undefined });
+  const encoder = kept === undefined ? embedder : new KeptEncoder(embedder, kept);
   try {
-    return await retrieve(embedder, collection, { k: bench.options.k, ...bench.work });
+    return await retrieve(encoder, collection, { k: bench.options.k, ...bench.work });
   } finally {
     await embedder.dispose();
   }

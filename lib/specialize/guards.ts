@@ -37,7 +37,7 @@ export class Guards {
       const base = this.#baseRuns.get(guard) ?? (await this.#baseRun(collection));
       if (!this.#baseRuns.has(guard)) await this.#write(i, 'base', base);
       this.#baseRuns.set(guard, base);
-      const run = await runOfModel(model, collection, this.#bench);
+      const run = await runOfModel(model, { collection, bench: this.#bench });
       await this.#write(i, name, run);
       const systems = { base: { name: 'base', run: base }, others: [{ name, run }] };
       const comparison = await compare({ ...systems, data: collection, measures, resamples, seed, signal });

@@ -119,7 +119,7 @@ function onQueries({ corpus, queries, qrels }: TestCollection, keeps: (id: strin
 
 async function valueOn(collection: TestCollection, model: string, bench: Workbench): Promise<number> {
   const [measure] = bench.options.measures ?? DEFAULT_MEASURES;
-  const run = await runOfModel(model, collection, bench);
+  const run = await runOfModel(model, { collection, bench });
   const { mean } = await evaluateRun(collection.qrels, run, [measure!], { signal: bench.options.signal });
   return Object.values(mean)[0]!;
 }
@@ -131,7 +131,7 @@ async function judgeMixture(
 ): Promise<Verdict> {
   const { measures, resamples, seed, signal, significance, significanceTest: test } = bench.options;
   const base: Run = await readTrecRun(bench.directory.file('baseRun'), { signal });
-  const run = await runOfModel(model, collection, bench);
+  const run = await runOfModel(model, { collection, bench });
   const systems = { base: { name: 'base', run: base }, others: [{ name: 'mixture', run }] };
   const comparison = await compare({ ...systems, data: collection, measures, resamples, seed, signal });
   return judge(comparison, { on, significance, test, looks: 2 });

@@ -1,0 +1,110 @@
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { Random } from '../lib/random.js';
+import { root } from '../lib/setup/paths.js';
+import type { SpecializeOptions } from '../lib/specialize/options.js';
+
+const program = join(import.meta.dirname, 'programs', 'specialize.ts');
+
+/** How a process with a run ended, and what it told. */
+export interface Ending {
+  killed: boolean;
+  lines: string[];
+  seconds: number;
+}
+
+/** Runs specialize in a process, and kills it `after` seconds or at its `after`th line, if it is not done by then. */
+export function runInProcess(
+  options: SpecializeOptions,
+  after: { seconds?: number; lines?: number } = {},
+  shell?: string,
+): Promise<Ending> {
+  const started = performance.now();
+  const args = ['--import=tsx', program, JSON.stringify(options)];
+  const child = shell
+    ? spawn('bash', ['-c', `${shell}; exec "$0" "$@"`, process.execPath, ...args], { cwd: root })
+    : spawn(process.execPath, args, { cwd: root });
+  let text = '';
+  const { seconds = Number.POSITIVE_INFINITY, lines = Number.POSITIVE_INFINITY } = after;
+  const timer = seconds < 1e6 ? setTimeout(() => child.kill('SIGKILL'), seconds * 1000) : undefined;
+  child.stdout.on('data', (part) => {
+    text += part;
+    if (text.split('\n').length > lines) child.kill('SIGKILL');
+  });
+  child.stderr.on('data', (part) => {
+    text += part;
+  });
+  return new Promise((resolve) => {
+    child.on('close', (_code, signal) => {
+      clearTimeout(timer);
+      const told = text.trimEnd().split('\n');
+      resolve({ killed: signal === 'SIGKILL', lines: told, seconds: (performance.now() - started) / 1000 });
+    });
+  });
+}
+
+/**
+ * Does a run again and again from nothing, killing it at random moments and starting it again, until it was killed so
+ * many times; each time it gets to its end, its files are compared with those of a run that nobody stopped.
+ * @returns the stages that were killed at, by the last event of each killed process
+ */
+export async function killRepeatedly(options: SpecializeOptions, kills: number, seed: number): Promise<string[]> {
+  const whole = { ...options, output: `${options.output}-whole` };
+  const reference = await runInProcess(whole);
+  expect(reference.lines.at(-1), reference.lines.join('\n')).to.equal('complete');
+  const random = Random.for(seed, 'kills');
+  const where: string[] = [];
+  while (where.length < kills) {
+    rmSync(options.output, { recursive: true, force: true });
+    for (;;) {
+      const isOver = where.length >= kills;
+      const { lines } = reference;
+      // Half of the kills by time, half at an event: most of the time is spent in few places.
+      const byTime = { seconds: (0.2 + 0.8 * random.float()) * reference.seconds };
+      const after = isOver ? {} : random.float() < 0.5 ? byTime : { lines: 1 + random.integer(lines.length) };
+      const ending = await runInProcess(options, after);
+      if (!ending.killed) {
+        expect(ending.lines.at(-1), ending.lines.join('\n')).to.equal('complete');
+        break;
+      }
+      where.push(ending.lines.at(-1) || '(start)');
+    }
+    expectSameFiles(options.output, whole.output);
+  }
+  return where;
+}
+
+/** Names of what tells time, and of nothing else. */
+const TIMES = new Set(['started', 'seconds', 'time', 'stepSeconds', 'tokensPerSecond']);
+
+/** Compares two run directories: the same files, and byte for byte the same but for times. */
+export function expectSameFiles(run: string, other: string): void {
+  const files = filesIn(run);
+  expect(files).to.deep.equal(filesIn(other));
+  expect(files).to.include('training/model/model.safetensors').and.to.include('promotion/promotion.json');
+  for (const file of files) {
+    const [a, b] = [run, other].map((directory) => readFileSync(join(directory, file)));
+    if (a!.equals(b!)) continue;
+    expect(file, `${file} differs`).to.match(/\.jsonl?$/);
+    expect(withoutTimes(a!, run), file).to.equal(withoutTimes(b!, other));
+  }
+}
+
+function filesIn(directory: string): string[] {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(directory.length + 1))
+    .sort();
+}
+
+function withoutTimes(content: Buffer, directory: string): string {
+  const text = content.toString('utf8').replaceAll(directory, 'RUN');
+  const parse = (part: string) => JSON.stringify(JSON.parse(part, (name, value) => (TIMES.has(name) ? 'time' : value)));
+  // Hashes of files that hold times differ as these do.
+  const hashes = /"(training\/(training\.json|log\.jsonl))":"[0-9a-f]{64}"/g;
+  const records = text.startsWith('{\n') ? [text] : text.trimEnd().split('\n');
+  return records.map(parse).join('\n').replace(hashes, '"$1":"hash"');
+}

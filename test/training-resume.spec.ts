@@ -14,11 +14,22 @@ import { rejection } from './rejection.js';
 import { TrainingProcess } from './training-process.js';
 import { trainingTask } from './training-task.js';
 
+const isNoPlan = ({ kind }: { kind: string }) => kind !== 'plan';
+
 /** What a run left, without what depends on the clock. */
 function resultOf(output: string): { weights: string; log: unknown[]; summary: unknown; files: string[] } {
   const timeless = (_: string, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    const { seconds: _seconds, tokensPerSecond: _rate, output: _output, directory: _directory, ...rest } = value as any;
+    const {
+      seconds: _1,
+      tokensPerSecond: _2,
+      output: _3,
+      directory: _4,
+      rssBytes: _5,
+      peakRssBytes: _6,
+      ...rest
+    } = value as any;
+    delete rest.peakBytes;
     return rest;
   };
   const parse = (text: string) => JSON.parse(JSON.stringify(JSON.parse(text), timeless));
@@ -26,7 +37,8 @@ function resultOf(output: string): { weights: string; log: unknown[]; summary: u
     weights: createHash('sha256')
       .update(readFileSync(join(output, 'model', 'model.safetensors')))
       .digest('hex'),
-    log: readFileSync(join(output, 'log.jsonl'), 'utf8').trim().split('\n').map(parse),
+    // A process that goes on plans its memory anew.
+    log: readFileSync(join(output, 'log.jsonl'), 'utf8').trim().split('\n').map(parse).filter(isNoPlan),
     summary: parse(readFileSync(join(output, 'training.json'), 'utf8')),
     files: (readdirSync(output, { recursive: true }) as string[]).sort(),
   };
@@ -57,7 +69,7 @@ async function trainAndHear(
   const steps: number[] = [];
   const result = await trainListwise({
     ...options,
-    onEvent: (event) => events.push(event),
+    onEvent: (event) => event.kind !== 'plan' && events.push(event),
     onStep: ({ step }) => steps.push(step),
   });
   return { result, events, steps };

@@ -61,7 +61,7 @@ describe('trainListwise', () => {
       teacherTemperature: result.teacherTemperature,
     });
     expect(records.map(({ kind, step }) => `${kind} ${step}`)).to.deep.equal([
-      ...['evaluation 0', 'step 1', 'step 2', 'step 3', 'step 4', 'evaluation 4'],
+      ...['evaluation 0', 'plan 1', 'step 1', 'step 2', 'step 3', 'step 4', 'evaluation 4'],
       ...['step 5', 'step 6', 'step 7', 'step 8', 'evaluation 8'],
     ]);
     const [, first] = records;
@@ -296,7 +296,8 @@ describe('trainListwise', () => {
     expect(kept).to.deep.equal(base);
   });
 
-  it('does not hold up the event loop, with real weights', async () => {
+  it('does not hold up the event loop, with real weights', async function () {
+    this.retries(2);
     const options = { ...quick, model: realModel, lists: train.slice(0, 10), dev: dev.slice(0, 2), output: output() };
     const { pause, work } = await longestPause((restart) => {
       // The model is loaded when the first progress is reported.

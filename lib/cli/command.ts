@@ -15,7 +15,7 @@ export interface OptionSpec {
   group?: string;
   choices?: readonly string[];
   /** What a configuration file may give instead, as the API takes it; the API checks what is inside. */
-  orApiValue?: 'array' | 'object' | 'array or object' | 'string or array';
+  orApiValue?: 'array' | 'object' | 'array or object' | 'string or array' | 'number';
 }
 
 /** What a command works with: a signal to obey, progress to report, and what it tells on stderr. */

@@ -52,6 +52,7 @@ function fits(value: unknown, { kind, choices, orApiValue }: OptionSpec): boolea
   if (orApiValue?.includes('object') && typeof value === 'object' && value !== null && !Array.isArray(value))
     return true;
   if (orApiValue === 'string or array' && typeof value === 'string') return true;
+  if (orApiValue === 'number' && Number.isFinite(value)) return true;
   if (choices) return choices.includes(value as string);
   switch (kind) {
     case 'text':

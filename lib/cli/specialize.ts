@@ -8,7 +8,7 @@ import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session, UsageEr
 import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
-import { describeEvent, trainingOptions } from './train.js';
+import { tellEvent, trainingOptions } from './train.js';
 
 /** Which passages and queries take part. */
 const corpusOptions: readonly OptionSpec[] = [
@@ -178,7 +178,7 @@ export const specializeCommand: CommandSpec = {
       onInvalidate: (lost) => yes === true || agree(lost, session),
       onStep: (step) => detail(`step ${step.step}: loss ${step.loss.toFixed(4)}`, { ...step }),
       onStage: (event) => tell(event, session),
-      onEvent: (event) => session.say(describeEvent(event)),
+      onEvent: (event) => tellEvent(event, session),
       signal,
       onProgress,
     });

@@ -2,6 +2,7 @@ import { type Corpus, type CorpusOptions, corpusOptionsOf } from '../corpus/corp
 import { resolveModel } from '../models/hub.js';
 import { tokenCounter } from '../models/token-counter.js';
 import type { TrainingOptions } from '../training/options.js';
+import { describePlan } from '../training/planner.js';
 import type { TrainingResult } from '../training/result.js';
 import type { TrainingEvent } from '../training/run-start.js';
 import { type SourceOptions, settleSources } from '../training/sources.js';
@@ -64,12 +65,24 @@ export const trainingOptions: readonly OptionSpec[] = [
   },
   { name: 'queryMaxLength', kind: 'whole', value: 'tokens', help: 'longest query (default: 64)' },
   { name: 'passageMaxLength', kind: 'whole', value: 'tokens', help: 'longest passage (default: 512)' },
-  { name: 'tokenBudget', kind: 'whole', value: 'tokens', help: 'most tokens in a micro-batch (default: 4096)' },
+  {
+    name: 'tokenBudget',
+    kind: 'whole',
+    value: 'tokens',
+    help: 'most tokens in a micro-batch (default: 4096, or less)',
+  },
   {
     name: 'keepBytes',
     kind: 'whole',
     value: 'bytes',
-    help: 'activations to keep in a step (default: half of what is free)',
+    help: 'activations to keep in a step (default: what --max-memory leaves)',
+  },
+  {
+    name: 'maxMemory',
+    kind: 'text',
+    value: 'size',
+    orApiValue: 'number',
+    help: 'most memory to take, such as 8GB; of the GPU where there is one (default: 70 % of what is free)',
   },
   {
     name: 'checkpointEvery',
@@ -147,10 +160,10 @@ export const trainCommand: CommandSpec = {
     },
   ],
   async run(all, session) {
-    const { signal, onProgress, say } = session;
+    const { signal, onProgress } = session;
     const options = await withCorpora(all, session);
     const { trainListwise } = await import('../training/train.js');
-    const onEvent = (event: TrainingEvent) => say(describeEvent(event));
+    const onEvent = (event: TrainingEvent) => tellEvent(event, session);
     const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress, onEvent });
     return { json: result, text: readable(result) };
   },
@@ -174,10 +187,19 @@ async function withCorpora(given: Record<string, unknown>, session: Session): Pr
   return { ...options, lists, dev: undefined, corpus: undefined };
 }
 
-/** What a run tells of itself, as a line for people. */
-export function describeEvent(event: TrainingEvent): string {
+/** Tells what a run says of itself; how it plans its memory only to those who want every detail. */
+export function tellEvent(event: TrainingEvent, { say, detail }: Session): void {
+  const tell = event.kind === 'plan' ? detail : say;
+  tell(describeEvent(event), event);
+}
+
+function describeEvent(event: TrainingEvent): string {
   if (event.kind === 'finished') return 'training: the same run was finished before; this is its result';
   if (event.kind === 'anew') return `training: starts anew, for the unfinished run is another one: ${event.reason}`;
+  if (event.kind === 'plan') return `training: from step ${event.step} on ${describePlan(event.plan)}`;
+  if (event.kind === 'shortage') {
+    return `training: memory ran out in step ${event.step}; from here on micro-batches of ${event.tokenBudget} tokens`;
+  }
   return `training: goes on after step ${event.step}${event.note ? `; ${event.note}` : ''}`;
 }
 

@@ -13,7 +13,8 @@ export interface MatchOptions extends LongWork {
   /** Most lists to look at; a seeded sample where the set has more. */
   lists: number;
   seed: number;
-  tokenBudget: number;
+  /** Most tokens of a micro-batch. Default 4,096. */
+  tokenBudget?: number;
 }
 
 /** Texts in one native call, so that progress and an abort are prompt. */
@@ -87,7 +88,7 @@ async function encode(
 ): Promise<Float32Array> {
   const { pooling } = model.settings;
   const { dimension } = model.encoder;
-  const { tokenBudget, signal, report } = options;
+  const { tokenBudget = 4096, signal, report } = options;
   const embeddings = new Float32Array(textCount(texts) * dimension);
   for (let start = 0; start < textCount(texts); start += CALL_TEXTS) {
     const rows = Array.from({ length: Math.min(CALL_TEXTS, textCount(texts) - start) }, (_, i) => start + i);

@@ -16,6 +16,8 @@ export interface TrainingState {
   /** Epoch under way, from 0, and how many of its batches are done. */
   epoch: number;
   batch: number;
+  /** Most tokens of a micro-batch, once it is planned: another cut would round otherwise. */
+  tokenBudget?: number;
   /** Whether an evaluation on dev comes before the next step. */
   evaluationDue: boolean;
   earlyStopping: EarlyStoppingState;
@@ -30,8 +32,6 @@ export interface CheckpointFacts {
   /** The teacher's temperature, and how it was found if it was matched. */
   teacherTemperature: number;
   temperatureMatch?: TemperatureMatch;
-  /** Most tokens of a micro-batch: another cut would round otherwise. */
-  tokenBudget: number;
   /** Bytes of log.jsonl that were written by then. */
   logBytes: number;
   /** What computed: other threads, instructions or versions round otherwise. */

@@ -22,7 +22,12 @@ export interface StepRecord extends StepResult {
   uniqueShare: number;
   /** Which set the batch is of, where there are several. */
   set?: string;
+  /** Slots whose passage another slot of the batch has too: what encoding each passage once spares. */
+  repeatedSlots: number;
   tokensPerSecond: number;
+  /** Bytes of memory that the process has after the step, and the most it ever had; a GPU's is in `peakBytes`. */
+  rssBytes: number;
+  peakRssBytes: number;
   seconds: number;
 }
 
@@ -62,6 +67,10 @@ export function describeStep(
     slots,
     uniquePassages,
     uniqueShare: uniquePassages / slots,
+    repeatedSlots: slots - uniquePassages,
+    rssBytes: process.memoryUsage.rss(),
+    // Linux and Node count it in kilobytes.
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
     tokensPerSecond: result.tokens / facts.seconds,
   };
 }

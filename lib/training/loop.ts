@@ -9,6 +9,7 @@ import { judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
 import { describeStep, type EvaluationRecord, type TrainingLog } from './log.js';
 import type { SettledOptions } from './options.js';
 import { learningRateAt, type StepPlan } from './schedule.js';
+import { StepMemory } from './step-memory.js';
 import { hasDev, type TrainingData } from './training-set.js';
 import { WatchedTrainer } from './watched-trainer.js';
 
@@ -37,13 +38,13 @@ export function startingState(hasDev: boolean): TrainingState {
 export class TrainingLoop {
   readonly #parts: LoopParts;
   readonly #trainer: WatchedTrainer;
-  readonly #keepBytes: number;
+  readonly #memory: StepMemory;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
-    this.#keepBytes = parts.options.keepBytes ?? bytesToKeep(parts.model.encoder.device);
     const { beta1, beta2, epsilon, weightDecay, clip } = parts.options;
     this.#trainer = new WatchedTrainer(parts.model.encoder, { beta1, beta2, epsilon, weightDecay, clip });
+    this.#memory = new StepMemory(this.#trainer, { ...parts, device: parts.model.encoder.device });
   }
 
   /** Takes over the optimiser's moments of a checkpoint. */
@@ -111,9 +112,10 @@ export class TrainingLoop {
     const { options, plan, log, state } = this.#parts;
     const { batch, pair, epoch, index, epochSteps } = placed;
     const learningRate = learningRateAt(state.step, { ...options, ...plan });
+    const memory = await this.#memory.plan(batch);
     const started = performance.now();
     const result = await this.#trainer.step(
-      { ...this.#batchArgs(batch), learningRate },
+      { ...this.#batchArgs(batch), ...memory, learningRate },
       {
         signal: options.signal,
         onShare: (share) => this.#reportStep(share),
@@ -130,6 +132,7 @@ export class TrainingLoop {
     const set = this.#parts.data.sets.length > 1 ? pair.name : undefined;
     const record = describeStep(batch, result, { ...facts, ...(set !== undefined && { set }) });
     await log.write(record);
+    this.#memory.learn(result);
     options.onStep?.(record);
     this.#reportStep(0, `loss ${result.loss.toFixed(4)}`);
   }
@@ -158,10 +161,11 @@ export class TrainingLoop {
   }
 
   #batchArgs({ queries, passages, rows, teacher, listLength }: Batch) {
-    const { model, options, loss } = this.#parts;
+    const { model, options, loss, state } = this.#parts;
     const { pooling } = model.settings;
-    const { tokenBudget } = options;
-    return { queries, passages, rows, teacher, listLength, pooling, tokenBudget, keepBytes: this.#keepBytes, loss };
+    // An evaluation keeps nothing, whatever it may.
+    const memory = { tokenBudget: state.tokenBudget ?? options.tokenBudget ?? 4096, keepBytes: 0 };
+    return { queries, passages, rows, teacher, listLength, pooling, loss, ...memory };
   }
 
   #reportStep(share: number, note?: string): void {
@@ -174,9 +178,4 @@ export class TrainingLoop {
       ...(note && { note }),
     });
   }
-}
-
-/** Half of the free memory for activations. What a GPU has free is not known here, so little is asked of it. */
-function bytesToKeep(device: string): number {
-  return device.startsWith('cuda') ? 2 ** 32 : Math.floor(process.availableMemory() / 2);
 }

@@ -5,6 +5,7 @@ import { rejectUnknownOptions } from '../option-names.js';
 import type { LongWork } from '../types.js';
 import type { Batching } from './batches.js';
 import type { StepRecord } from './log.js';
+import { parseMemorySize } from './memory-size.js';
 import type { TrainingEvent } from './run-start.js';
 import type { SourceOptions } from './sources.js';
 
@@ -51,6 +52,11 @@ export interface TrainingOptions
   passageMaxLength?: number;
   /** 'random' shuffles each epoch; 'clustered' puts lists that share passages into one batch. Default 'random'. */
   batching?: Batching;
+  /**
+   * Most memory that the run may take, of the GPU where it computes on one: bytes, or a text such as '8GB'. A step is
+   * planned to fit. Default 70 % of what is free at each step (90 % on a GPU).
+   */
+  maxMemory?: number | string;
   /** Steps between checkpoints, beside those at each epoch's end. Default: ten minutes and an epoch's end. */
   checkpointEvery?: number;
   /**
@@ -89,11 +95,14 @@ export interface TrainingNumbers {
   patience: number;
   /** Of everything random. Default 1. */
   seed: number;
-  /** Most tokens in one micro-batch; smaller needs less memory, and the gradient stays the same. Default 4,096. */
+  /**
+   * Most tokens in one micro-batch; smaller needs less memory, and the gradient stays the same. Default 4,096, or less
+   * where memory is short.
+   */
   tokenBudget: number;
   /**
    * Bytes of activations that a step may keep from its forward pass; what is beyond is computed a second time, with the
-   * same gradient. Default half of the memory that is free, or 4 GiB on CUDA.
+   * same gradient. Default what is left of the memory that the step may take (see `maxMemory`).
    */
   keepBytes: number;
   /** Most lists that 'match' looks at: all, or a seeded sample where there are more. Default 4,096. */
@@ -104,7 +113,7 @@ export interface TrainingNumbers {
 
 /** Options with every default filled in; `teacherTemperature` may still be 'match'. */
 export type SettledOptions = TrainingOptions &
-  Omit<TrainingNumbers, 'keepBytes'> &
+  Omit<TrainingNumbers, 'keepBytes' | 'tokenBudget'> &
   Omit<LossOptions, 'teacherTemperature'> & {
     teacherTemperature: 'match' | number;
     batching: Batching;
@@ -123,7 +132,6 @@ const DEFAULTS = {
   clip: 1,
   patience: 2,
   seed: 1,
-  tokenBudget: 4096,
   temperatureLists: 4096,
   keepCheckpoints: 2,
   resume: 'auto' as const,
@@ -177,7 +185,20 @@ const NUMBERS: Record<string, NumberCheck> = {
 };
 
 const OTHERS = [
-  ...['model', 'lists', 'dev', 'corpus', 'output', 'batching', 'resume', 'onStep', 'onEvent', 'signal', 'onProgress'],
+  ...[
+    'model',
+    'lists',
+    'dev',
+    'corpus',
+    'output',
+    'batching',
+    'resume',
+    'maxMemory',
+    'onStep',
+    'onEvent',
+    'signal',
+    'onProgress',
+  ],
   ...['device', 'precision', 'pooling', 'queryPrefix', 'passagePrefix', 'revision'],
 ] as const;
 
@@ -187,7 +208,7 @@ export const trainingOptionNames: readonly string[] = [...Object.keys(NUMBERS), 
 /** Options that say where, how safely and how fast, but not what: they change a result by rounding at most. */
 export const undecisiveOptions: readonly string[] = [
   ...['model', 'lists', 'dev', 'corpus', 'output', 'device', 'revision', 'signal', 'onProgress', 'onStep', 'onEvent'],
-  ...['tokenBudget', 'keepBytes', 'checkpointEvery', 'keepCheckpoints', 'resume'],
+  ...['tokenBudget', 'keepBytes', 'maxMemory', 'checkpointEvery', 'keepCheckpoints', 'resume'],
 ];
 
 /**
@@ -211,6 +232,7 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
     if (value === undefined || (name === 'teacherTemperature' && value === 'match')) continue;
     if (typeof value !== 'number' || !holds(value)) throw new InvalidArgumentError(name, expected, value);
   }
+  if (options.maxMemory !== undefined) parseMemorySize(options.maxMemory, 'maxMemory');
   if (options.batching !== 'random' && options.batching !== 'clustered') {
     throw new InvalidArgumentError('batching', "'random' or 'clustered'", options.batching);
   }

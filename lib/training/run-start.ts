@@ -8,6 +8,7 @@ import { native } from '../native.js';
 import { versions } from '../versions.js';
 import type { Checkpoint, Checkpoints } from './checkpoints.js';
 import type { SettledOptions } from './options.js';
+import type { MemoryPlan } from './planner.js';
 import { SUMMARY, type TrainingResult, type TrainingSummary } from './result.js';
 import { changesOf, type RunInputs } from './run-inputs.js';
 
@@ -17,6 +18,10 @@ export type TrainingEvent =
   | { kind: 'resumed'; step: number; note?: string }
   /** An unfinished run was there, but not this one. */
   | { kind: 'anew'; reason: string }
+  /** How a step is cut to fit into memory: at its first step, and where that changes. */
+  | { kind: 'plan'; step: number; plan: MemoryPlan }
+  /** Memory ran out in a step, which was done in smaller pieces, as are those after it. */
+  | { kind: 'shortage'; step: number; tokenBudget: number }
   /** The same run was finished before: its result is given again. */
   | { kind: 'finished'; directory: string };
 

@@ -129,11 +129,10 @@ async function runLoop(run: LoopRun): Promise<Omit<TrainingResult, 'seconds'>> {
   const state = checkpoint?.state ?? startingState(hasDev(data));
   const facts = {
     ...{ inputs: run.inputs, state, teacherTemperature: loss.teacherTemperature, ...matchOf(temperature) },
-    ...{ tokenBudget: checkpoint?.tokenBudget ?? options.tokenBudget, machine: await describeMachine(model) },
+    machine: await describeMachine(model),
   };
   const loop = new TrainingLoop({
-    ...{ model, data, loss, plan, log, state },
-    options: { ...options, tokenBudget: facts.tokenBudget },
+    ...{ model, data, options, loss, plan, log, state },
     schedule: new CheckpointSchedule(options.checkpointEvery),
     keepWeights: () => kept.keep(),
     writeCheckpoint: (trainer) => writeCheckpoint(run, { facts, log, trainer }),

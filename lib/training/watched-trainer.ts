@@ -9,6 +9,7 @@ import {
   runJob,
   type StepArgs,
   type StepResult,
+  type TrainerMemory,
 } from '../native.js';
 
 export interface WatchOptions {
@@ -66,6 +67,11 @@ export class WatchedTrainer {
   /** Takes over the moments that saveState wrote. */
   loadState(file: string): Promise<void> {
     return runJob(() => this.#trainer.loadState({ file }));
+  }
+
+  /** What the memory of a step is made of. */
+  memory(): TrainerMemory {
+    return this.#trainer.memory();
   }
 
   dispose(): void {

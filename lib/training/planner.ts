@@ -1,0 +1,120 @@
+import { InvalidArgumentError } from '../errors.js';
+import { textCount } from '../models/packed-texts.js';
+import type { TrainerMemory } from '../native.js';
+import type { Batch } from './batches.js';
+import { formatMemorySize } from './memory-size.js';
+
+/** What of a batch decides how much memory its step takes. */
+export interface BatchSize {
+  queries: number;
+  /** Queries and distinct passages. */
+  texts: number;
+  /** Tokens of all of them, and of the longest. */
+  tokens: number;
+  longest: number;
+}
+
+export interface MemoryLimits {
+  device: 'cpu' | 'cuda';
+  /** Bytes of RAM that are free, and that this process has; on a GPU its own free bytes count. */
+  free: number;
+  used: number;
+  /** Most bytes that the user lets the run take, all in all. */
+  maxMemory?: number;
+  /** What the user set, or what an earlier step settled. */
+  tokenBudget?: number;
+  keepBytes?: number;
+}
+
+/** How a step is cut to fit. The gradient is the same in each case. */
+export interface MemoryPlan {
+  /** What is kept from the forward pass for the backward pass: all, some, or nothing beyond one micro-batch. */
+  mode: 'keep' | 'mix' | 'recompute';
+  /** Most tokens of a micro-batch. */
+  tokenBudget: number;
+  /** Bytes of activations that may be kept. */
+  keepBytes: number;
+  /** Bytes that keeping all would take. */
+  wantedBytes: number;
+  /** Bytes that the step may take, and what bounds them. */
+  roomBytes: number;
+  boundBy: 'free memory' | 'maxMemory';
+}
+
+/** More tokens than this in a micro-batch make no matrix product faster on a CPU. */
+const TOKENS = 4096;
+/** Share of the free memory that a step may plan with: others use the machine too, and a GPU's memory is in pieces. */
+const SHARE = { cpu: 0.7, cuda: 0.9 };
+/** What is assumed free on a GPU whose libtorch cannot tell. */
+const GPU_ROOM = 2 ** 32;
+
+export function sizeOf({ queries, passages, lists }: Batch): BatchSize {
+  let longest = 0;
+  for (const { offsets } of [queries, passages]) {
+    for (let i = 1; i < offsets.length; i++) longest = Math.max(longest, offsets[i]! - offsets[i - 1]!);
+  }
+  const texts = textCount(queries) + textCount(passages);
+  return { queries: lists.length, texts, tokens: queries.ids.length + passages.ids.length, longest };
+}
+
+/**
+ * Plans a step: what is fixed (gradient and moments that are not there yet, embeddings, the loss) comes first, then the
+ * micro-batch under way, and what is left is for activations that spare a second forward pass.
+ * @throws InvalidArgumentError where maxMemory has no room for one micro-batch of the longest text
+ */
+export function planMemory(batch: BatchSize, memory: TrainerMemory, limits: MemoryLimits): MemoryPlan {
+  const { roomBytes, boundBy } = roomFor(memory, limits);
+  const fixed =
+    memory.stateBytes -
+    memory.stateBytesMade +
+    2 * batch.texts * memory.bytesPerText +
+    batch.queries * memory.bytesPerQuery +
+    memory.lossBytes;
+  const perToken = memory.workBytesPerToken + memory.traceBytesPerToken;
+  const tokenBudget = limits.tokenBudget ?? budgetFor(roomBytes - fixed, perToken, batch);
+  const microBatch = Math.min(Math.max(tokenBudget, batch.longest), batch.tokens) * perToken;
+  if (boundBy === 'maxMemory' && roomBytes < fixed + batch.longest * perToken) {
+    throw tooLittle(limits, fixed + batch.longest * perToken);
+  }
+  const wantedBytes = batch.tokens * memory.traceBytesPerToken;
+  const keepBytes = limits.keepBytes ?? Math.max(0, Math.floor(roomBytes - fixed - microBatch));
+  const mode = keepBytes >= wantedBytes ? 'keep' : keepBytes >= microBatch ? 'mix' : 'recompute';
+  return { mode, tokenBudget, keepBytes, wantedBytes, roomBytes, boundBy };
+}
+
+function roomFor(
+  memory: TrainerMemory,
+  { device, free, used, maxMemory }: MemoryLimits,
+): Pick<MemoryPlan, 'roomBytes' | 'boundBy'> {
+  // Weights are a third of gradient and moments; beside them stands their copy in halves.
+  const taken = device === 'cpu' ? used : memory.stateBytes / 2 + memory.stateBytesMade;
+  const available = device === 'cpu' ? free : memory.freeDeviceBytes;
+  const unbounded = available === undefined ? GPU_ROOM : SHARE[device] * available;
+  const bounded = maxMemory === undefined ? Number.POSITIVE_INFINITY : maxMemory - taken;
+  const boundBy = bounded < unbounded ? 'maxMemory' : 'free memory';
+  return { roomBytes: Math.max(0, Math.floor(Math.min(bounded, unbounded))), boundBy };
+}
+
+/** The usual budget, halved until a micro-batch takes at most half of what there is, but one that holds any text. */
+function budgetFor(room: number, perToken: number, { longest }: BatchSize): number {
+  let budget = TOKENS;
+  while (budget > longest && budget > 64 && budget * perToken > room / 2) budget /= 2;
+  return Math.max(budget, longest);
+}
+
+function tooLittle({ used, maxMemory }: MemoryLimits, least: number): InvalidArgumentError {
+  const needed = formatMemorySize(used + least);
+  const what = `at least ${needed}, which model, optimiser and one micro-batch take,`;
+  const remedy = 'give more, or train with smaller batches, shorter texts or a smaller model';
+  return new InvalidArgumentError('maxMemory', what, formatMemorySize(maxMemory!), remedy);
+}
+
+/** A plan as a line for people. */
+export function describePlan({ mode, tokenBudget, keepBytes, wantedBytes, roomBytes, boundBy }: MemoryPlan): string {
+  const kept = {
+    keep: `all activations are kept (${formatMemorySize(wantedBytes)})`,
+    mix: `${formatMemorySize(keepBytes)} of ${formatMemorySize(wantedBytes)} of activations are kept, the rest is computed twice`,
+    recompute: 'activations are computed twice',
+  }[mode];
+  return `${kept}; micro-batches of ${tokenBudget} tokens; room for a step: ${formatMemorySize(roomBytes)} (${boundBy})`;
+}

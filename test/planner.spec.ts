@@ -1,0 +1,140 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { TrainerMemory } from '../lib/native.js';
+import { formatMemorySize, parseMemorySize } from '../lib/training/memory-size.js';
+import { describePlan, type MemoryLimits, planMemory } from '../lib/training/planner.js';
+import type { TrainingEvent } from '../lib/training/run-start.js';
+import { trainListwise } from '../lib/training/train.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { rejection } from './rejection.js';
+import { trainingTask } from './training-task.js';
+
+const MB = 1e6;
+
+describe('planMemory', () => {
+  // Round numbers near those of MiniLM: 1 kB for a token's work, 50 kB for its activations.
+  const memory: TrainerMemory = {
+    ...{ traceBytesPerToken: 50_000, workBytesPerToken: 1000, bytesPerText: 1536, bytesPerQuery: 10_000 },
+    ...{ lossBytes: 10 * MB, stateBytes: 270 * MB, stateBytesMade: 0 },
+  };
+  const batch = { queries: 100, texts: 1100, tokens: 200_000, longest: 512 };
+  const fixed = 270 * MB + 2 * 1100 * 1536 + 100 * 10_000 + 10 * MB;
+  const cpu = (limits: Partial<MemoryLimits>) => ({
+    device: 'cpu' as const,
+    free: 100_000 * MB,
+    used: 500 * MB,
+    ...limits,
+  });
+
+  it('keeps all activations where they fit', () => {
+    const plan = planMemory(batch, memory, cpu({}));
+    expect(plan).to.include({ mode: 'keep', tokenBudget: 4096, wantedBytes: 10_000 * MB, boundBy: 'free memory' });
+    expect(plan.keepBytes).to.be.above(plan.wantedBytes);
+    expect(describePlan(plan)).to.equal(
+      'all activations are kept (10.0 GB); micro-batches of 4096 tokens; room for a step: 70.0 GB (free memory)',
+    );
+  });
+
+  it('keeps what fits beside the fixed part and one micro-batch, within the share of free memory', () => {
+    const plan = planMemory(batch, memory, cpu({ free: 4000 * MB }));
+    expect(plan).to.include({ mode: 'mix', roomBytes: 2800 * MB, tokenBudget: 4096 });
+    expect(plan.keepBytes).to.equal(2800 * MB - fixed - 4096 * 51_000);
+    expect(describePlan(plan)).to.match(/^2\.3 GB of 10\.0 GB of activations are kept, the rest is computed twice; /);
+  });
+
+  it('computes activations twice in smaller micro-batches where little is left, and never goes below a text', () => {
+    const small = planMemory(batch, memory, cpu({ free: (fixed + 150 * MB) / 0.7 }));
+    expect(small).to.include({ mode: 'mix', tokenBudget: 1024 });
+    expect(small.keepBytes).to.be.within(97 * MB, 98 * MB);
+    expect(planMemory(batch, memory, cpu({ free: (fixed + 40 * MB) / 0.7 }))).to.include({
+      mode: 'recompute',
+      tokenBudget: 512,
+    });
+    expect(planMemory(batch, memory, cpu({ free: 0 }))).to.include({
+      mode: 'recompute',
+      keepBytes: 0,
+      tokenBudget: 512,
+    });
+  });
+
+  it('counts gradient and moments only until they are there', () => {
+    const made = planMemory(batch, { ...memory, stateBytesMade: 270 * MB }, cpu({ free: 4000 * MB }));
+    expect(made.keepBytes - planMemory(batch, memory, cpu({ free: 4000 * MB })).keepBytes).to.equal(270 * MB);
+  });
+
+  it('keeps within maxMemory, what the process already has included', () => {
+    const plan = planMemory(batch, memory, cpu({ maxMemory: 2000 * MB }));
+    expect(plan).to.include({ boundBy: 'maxMemory', roomBytes: 1500 * MB, mode: 'mix' });
+    expect(() => planMemory(batch, memory, cpu({ maxMemory: 700 * MB }))).to.throw(
+      'Expected at least 810 MB, which model, optimiser and one micro-batch take, for maxMemory but received "700 MB"; ' +
+        'give more, or train with smaller batches, shorter texts or a smaller model.',
+    );
+  });
+
+  it('takes what was settled or set as it is', () => {
+    const plan = planMemory(batch, memory, cpu({ tokenBudget: 100, keepBytes: 7 }));
+    expect(plan).to.include({ tokenBudget: 100, keepBytes: 7, mode: 'recompute' });
+  });
+
+  it("plans with a GPU's own free memory, or with little where it cannot be told", () => {
+    const limits = { device: 'cuda' as const, free: 1, used: 1 };
+    const told = planMemory(batch, { ...memory, freeDeviceBytes: 80_000 * MB }, limits);
+    expect(told).to.include({ mode: 'keep', roomBytes: 72_000 * MB });
+    expect(planMemory(batch, memory, limits)).to.include({ mode: 'mix', roomBytes: 2 ** 32 });
+  });
+});
+
+describe('parseMemorySize', () => {
+  it('reads decimal and binary units', () => {
+    const sizes = ['8GB', '8 GiB', '1.5g', '512MB', '300', 5, '2 kib'].map((size) =>
+      parseMemorySize(size, 'maxMemory'),
+    );
+    expect(sizes).to.deep.equal([8e9, 8 * 2 ** 30, 1.5e9, 512e6, 300, 5, 2048]);
+    expect([999, 1e6, 2.54e9].map(formatMemorySize)).to.deep.equal(['1 kB', '1 MB', '2.5 GB']);
+  });
+
+  for (const size of ['', 'much', '8XB', 0, -1, Number.NaN, '1e9']) {
+    it(`refuses ${JSON.stringify(size)}`, () => {
+      expect(() => parseMemorySize(size, 'maxMemory')).to.throw(
+        /^Expected bytes, as a number or a text such as '8GB', for maxMemory but received /,
+      );
+    });
+  }
+});
+
+describe('trainListwise and memory', () => {
+  const { corpus, train } = trainingTask();
+  const quick = { model: writeTinyModel(), corpus, lists: train, batchSize: 10, maxSteps: 2, teacherTemperature: 0.3 };
+
+  it('says and logs what it plans, and what each step took', async () => {
+    const directory = join(temporaryDirectory(), 'run');
+    const events: TrainingEvent[] = [];
+    const onEvent = (event: TrainingEvent) => events.push(event);
+    await trainListwise({ ...quick, output: directory, keepBytes: 0, onEvent });
+    const log = readFileSync(join(directory, 'log.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const plans = log.filter(({ kind }) => kind === 'plan');
+    expect(plans).to.have.length(1);
+    expect(plans[0]).to.include({ step: 1, mode: 'recompute', keepBytes: 0, tokenBudget: 4096 });
+    const { kind: _, step, ...plan } = plans[0];
+    expect(events).to.deep.equal([{ kind: 'plan', step, plan }]);
+    for (const record of log.filter(({ kind }) => kind === 'step')) {
+      expect(record.recomputedTokens).to.equal(record.tokens);
+      expect(record.repeatedSlots).to.equal(60 - record.uniquePassages);
+      expect(record.rssBytes).to.be.within(1e7, record.peakRssBytes);
+    }
+  });
+
+  it('refuses a bound that no step fits in, before any step', async () => {
+    const error = await rejection(
+      trainListwise({ ...quick, output: join(temporaryDirectory(), 'run'), maxMemory: '10MB' }),
+    );
+    expect(error).to.have.property('code', 'INVALID_ARGUMENT');
+    expect(error.message).to.match(
+      /^Expected at least \d+ MB, which model, .* for maxMemory but received "10 MB"; give more/,
+    );
+  });
+});

@@ -9,6 +9,7 @@ import { COMMANDS, runCommandLine } from '../lib/cli/program.js';
 import { duration, progressDisplay } from '../lib/cli/progress.js';
 import { compareOptionNames } from '../lib/evaluation/compare.js';
 import { evaluate, evaluateOptionNames } from '../lib/evaluation/evaluate.js';
+import { writeQueriesOptionNames } from '../lib/queries/write-queries.js';
 import { smallModelDirectory } from '../lib/setup/model.js';
 import { root } from '../lib/setup/paths.js';
 import { specializeOptionNames } from '../lib/specialize/options.js';
@@ -102,10 +103,22 @@ describe('listwise (command line)', function () {
   after(() => rmSync(home, { recursive: true, force: true }));
 
   describe('options', () => {
-    const ownOptions = ['signal', 'onProgress', 'onStep', 'onEvent', 'onStage', 'onInvalidate'];
+    const ownOptions = [
+      'signal',
+      'onProgress',
+      'onStep',
+      'onEvent',
+      'onStage',
+      'onInvalidate',
+      'onEstimate',
+      'onCorpus',
+    ];
+    // Of programs: measuring by a model that is loaded, and where sorting may spill.
+    const ofPrograms = ['countTokens', 'sortMemory', 'temporaryDirectory'];
     const cases: [string, readonly string[]][] = [
       ['train', trainingOptionNames],
       ['specialize', specializeOptionNames],
+      ['queries', writeQueriesOptionNames.filter((name) => !ofPrograms.includes(name))],
       ['evaluate', evaluateOptionNames.filter((name) => name !== 'modelOptions')],
       ['compare', compareOptionNames.filter((name) => name !== 'modelOptions')],
     ];
@@ -123,6 +136,7 @@ describe('listwise (command line)', function () {
       const stages = [
         'Inputs',
         'Corpus',
+        'Queries by a language model',
         'Candidates and teacher',
         'Lists',
         'Training',

@@ -199,7 +199,7 @@ describe('specialize with human queries', function () {
         'the model would be tested on what it was trained on.',
     );
     expect((await rejection(specialize(tinyRun({ collection, model, queries: undefined })))).message).to.equal(
-      'Expected a file of written queries (or humanQueries, or both) for queries but received undefined.',
+      'Expected a file of written queries, or humanQueries, or a language model (llmModel, llmGguf, llmEndpoints), for queries but received undefined.',
     );
     const threshold = tinyRun({ collection, model, nearDuplicateThreshold: 2 });
     expect((await rejection(specialize(threshold))).message).to.contain('for nearDuplicateThreshold but received 2');

@@ -90,7 +90,7 @@ describe('readWrittenQueries', () => {
       '{"passage": "1", "type": "title", "query": "lift"}',
     );
     expect(queries).to.have.length(1);
-    expect(failed).to.deep.equal([{ line: 1, source: '1', type: 'web' }]);
+    expect(failed).to.deep.equal([{ file: join(directory, 'written.jsonl'), line: 1, source: '1', type: 'web' }]);
   });
 
   it('names the line of a passage that is not in the corpus', async () => {
@@ -108,6 +108,21 @@ describe('readWrittenQueries', () => {
     const line = '{"id": "a", "passage": "1", "query": "x"}';
     expect((await rejection(read(line, '', line))).message).to.match(
       /written\.jsonl:3 \(field "id"\): Expected an id of its own but "a" is also the id of line 1\.$/,
+    );
+  });
+
+  it('reads several files as one, with ids that are unique over all', async () => {
+    const other = join(directory, 'other.jsonl');
+    await writeFile(other, '{"passage": "1", "type": "web", "query": "b", "model": "m", "promptHash": "h"}');
+    const file = join(directory, 'written.jsonl');
+    await writeFile(file, '{"passage": "1", "type": "web", "query": "a"}\n{"id": "x", "passage": "1", "query": "c"}');
+    const { queries } = await readWrittenQueries([file, other], { corpus });
+    expect(queries.map(({ id }) => id)).to.deep.equal(['1:web', 'x', '1:web:2']);
+    expect(queries[2]).to.include({ model: 'm', promptHash: 'h' });
+    await writeFile(other, '{"id": "x", "passage": "1", "query": "c"}');
+    const error = await rejection(readWrittenQueries([file, other], { corpus }));
+    expect(error.message).to.equal(
+      `${other}:1 (field "id"): Expected an id of its own but "x" is also the id of ${file}:2.`,
     );
   });
 

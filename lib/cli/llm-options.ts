@@ -3,6 +3,7 @@ import { parse } from 'yaml';
 import { DataError, InvalidArgumentError, NotFoundError } from '../errors.js';
 import type { LlmEndpoint } from '../queries/llm-options.js';
 import type { ExtraBody } from '../queries/request.js';
+import type { QueryEstimate } from '../queries/writing.js';
 import type { OptionSpec } from './command.js';
 
 /** Which queries are written, and what counts as one; `queries` and `specialize` share it. */
@@ -89,6 +90,14 @@ export const llmOptions: readonly OptionSpec[] = [
   { name: 'llmMaxRequests', kind: 'whole', value: 'count', help: 'budget, over all sessions (default: none)' },
 ];
 
+/** Of specialize alone, which goes on to use the queries. */
+export const whenSpentOption: OptionSpec = {
+  name: 'llmWhenSpent',
+  kind: 'text',
+  choices: ['stop', 'use'],
+  help: 'when the budget is used up: stop, to go on when it is raised, or use what there is (default: stop)',
+};
+
 /**
  * What the command line writes as text and the API takes as values: llmBody as JSON, llmEndpoints as a file.
  * @throws InvalidArgumentError, NotFoundError, DataError
@@ -121,4 +130,29 @@ async function readEndpoints(file: string): Promise<LlmEndpoint[]> {
   } catch (cause) {
     throw new DataError({ file }, `Expected YAML or JSON but the parser says: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** How much is to be asked, for people. */
+export function estimateInWords(estimate: QueryEstimate): string {
+  const { queries, answered, failed, requests, promptTokens, newTokens, cost, spent } = estimate;
+  const there = [answered && `${count(answered)} are there`, failed && `${count(failed)} failed before`].filter(
+    Boolean,
+  );
+  const beside = there.length > 0 ? ` (${there.join(', ')})` : '';
+  const price = cost === undefined ? '' : `, at most ${money(cost)}`;
+  const before = spent.cost ? `; ${money(spent.cost)} were spent before` : '';
+  return (
+    `queries: ${count(queries)} to be written${beside}; ${count(requests)} requests with about ` +
+    `${count(promptTokens)} prompt tokens and at most ${count(newTokens)} new ones${price}${before}`
+  );
+}
+
+/** With separators of thousands. */
+export function count(value: number): string {
+  return value.toLocaleString('en');
+}
+
+/** In the currency of the prices, which nobody told. */
+export function money(value: number): string {
+  return value.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: value < 1 ? 4 : 2 });
 }

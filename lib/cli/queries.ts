@@ -1,10 +1,10 @@
 import { describeMistakes } from '../corpus/cleaning.js';
 import type { BatchExport, BatchImport } from '../queries/batch.js';
 import type { WriteQueriesOptions } from '../queries/write-queries.js';
-import type { QueryEstimate, QueryWriting } from '../queries/writing.js';
+import type { QueryWriting } from '../queries/writing.js';
 import { type CommandSpec, grouped, type Outcome, type Session, UsageError } from './command.js';
 import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
-import { llmOptions, llmValues, writingOptions } from './llm-options.js';
+import { count, estimateInWords, llmOptions, llmValues, money, writingOptions } from './llm-options.js';
 
 export const queriesCommand: CommandSpec = {
   name: 'queries',
@@ -112,21 +112,6 @@ async function libraryOptions(given: Record<string, unknown>, session: Session):
   return options;
 }
 
-/** How much is to be asked, for people. */
-export function estimateInWords(estimate: QueryEstimate): string {
-  const { queries, answered, failed, requests, promptTokens, newTokens, cost, spent } = estimate;
-  const there = [answered && `${count(answered)} are there`, failed && `${count(failed)} failed before`].filter(
-    Boolean,
-  );
-  const beside = there.length > 0 ? ` (${there.join(', ')})` : '';
-  const price = cost === undefined ? '' : `, at most ${money(cost)}`;
-  const before = spent.cost ? `; ${money(spent.cost)} were spent before` : '';
-  return (
-    `queries: ${count(queries)} to be written${beside}; ${count(requests)} requests with about ` +
-    `${count(promptTokens)} prompt tokens and at most ${count(newTokens)} new ones${price}${before}`
-  );
-}
-
 function written(result: QueryWriting, { say }: Session): Outcome {
   if (result.stopped === 'budget') {
     say('queries: stopped, since the budget is used up; raise it and start again to go on');
@@ -169,13 +154,4 @@ function imported(result: BatchImport): Outcome {
   );
   const line = `${count(taken)} replies taken in${beside.length > 0 ? ` (${beside.join(', ')})` : ''}`;
   return { json: result, text: `${line}\n${resultInWords(result)}` };
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en');
-}
-
-/** In the currency of the prices, which nobody told. */
-function money(value: number): string {
-  return value.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: value < 1 ? 4 : 2 });
 }

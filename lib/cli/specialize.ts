@@ -6,6 +6,7 @@ import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
 import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session, UsageError } from './command.js';
 import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
+import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { tellEvent, trainingOptions } from './train.js';
@@ -123,7 +124,8 @@ export const specializeCommand: CommandSpec = {
     'into model/ if it is better by the test, and loses no more than allowed on --guards; else it puts the base there, ' +
     'says so, ends with exit code 3, and offers the best mixture of both weights.\n\n' +
     '--output is a run directory. What is complete there with the same options is not done again, so a stopped run ' +
-    'goes on where it was. Written queries are JSON Lines of {"passage": id, "type", "query"}.',
+    'goes on where it was. Written queries are JSON Lines of {"passage": id, "type", "query"}; with --llm-model a language ' +
+    'model writes them, or more of them.',
   options: [
     ...grouped('Inputs', [
       {
@@ -135,7 +137,12 @@ export const specializeCommand: CommandSpec = {
         help: CORPUS_HELP,
       },
       modelOption,
-      { name: 'queries', kind: 'text', value: 'file', help: 'queries written for passages' },
+      {
+        name: 'queries',
+        kind: 'text',
+        value: 'file',
+        help: 'queries written for passages; a language model may write them',
+      },
       {
         name: 'humanQueries',
         kind: 'text',
@@ -146,6 +153,7 @@ export const specializeCommand: CommandSpec = {
       ...corpusOptions,
     ]),
     ...grouped('Corpus', corpusReadingOptions),
+    ...grouped('Queries by a language model', [...writingOptions, ...llmOptions, whenSpentOption]),
     ...grouped('Candidates and teacher', candidateOptions),
     ...grouped('Lists', listOptions),
     ...grouped('Training', trainingOptions),
@@ -163,6 +171,10 @@ export const specializeCommand: CommandSpec = {
       purpose: 'the corpus of the quickstart, tested on its human queries',
     },
     {
+      line: 'specialize --corpus my-corpus --model BAAI/bge-base-en-v1.5 --llm-base-url http://localhost:8000/v1 --llm-model Qwen/Qwen3-8B --data my-test-set --output runs/mine',
+      purpose: 'queries written by a model on a server of your own',
+    },
+    {
       line: 'specialize --config mine.json --until lists',
       purpose: 'options from a file; look at the lists before training',
     },
@@ -175,6 +187,8 @@ export const specializeCommand: CommandSpec = {
     const result = await specialize({
       ...(choices as unknown as SpecializeOptions),
       ...teacherOf(options),
+      ...(await llmValues(options)),
+      onEstimate: (estimate) => session.say(estimateInWords(estimate), { estimate }),
       onInvalidate: (lost) => yes === true || agree(lost, session),
       onStep: (step) => detail(`step ${step.step}: loss ${step.loss.toFixed(4)}`, { ...step }),
       onStage: (event) => tell(event, session),

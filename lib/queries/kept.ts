@@ -3,25 +3,25 @@ import { DataError, describe } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { optionalString, readJsonl, requireArray, requireId, requireString, writeJsonl } from '../formats/jsonl.js';
 import type { LongWork, Query } from '../types.js';
+import type { WrittenQuery } from './written.js';
 
-/** Writes queries, `{"id", "type", "query"}` a line with "passage" (the source) or "relevant" (ids), whole or not at all. */
-export async function writeQueries(
+/**
+ * Writes queries, `{"id", "type", "query"}` a line with "passage" (the source) or "relevant" (ids), and with "model" and
+ * "promptHash" where a language model wrote it; whole or not at all.
+ */
+export async function writeRunQueries(
   file: string,
-  queries: readonly Query[],
+  queries: readonly (Query & Pick<WrittenQuery, 'model' | 'promptHash'>)[],
   { signal }: Pick<LongWork, 'signal'> = {},
 ): Promise<void> {
-  const records = queries.map(({ id, source, relevant, type, text }) => ({
-    id,
-    passage: source,
-    relevant,
-    type,
-    query: text,
+  const records = queries.map(({ id, source, relevant, type, text, model, promptHash }) => ({
+    ...{ id, passage: source, relevant, type, query: text, model, promptHash },
   }));
   await writeJsonl(file, records, { signal });
 }
 
 /**
- * Reads queries as `writeQueries` writes them.
+ * Reads queries as `writeRunQueries` writes them.
  * @throws NotFoundError if the file is not there
  * @throws DataError naming the line for missing fields or passages that are not in the corpus
  */

@@ -27,7 +27,11 @@ import {
 } from './writing-options.js';
 
 /** What writeQueries takes. `corpus`, `output` and a model (`llmModel`, `llmGguf` or `llmEndpoints`) must be given. */
-export interface WriteQueriesOptions extends QueryWritingOptions, CorpusOptions, DuplicateOptions, LongWork {
+export interface WriteQueriesOptions
+  extends Omit<QueryWritingOptions, 'llmWhenSpent'>,
+    CorpusOptions,
+    DuplicateOptions,
+    LongWork {
   /** The passages: files or passages at hand, as loadCorpus takes them. */
   corpus: CorpusSource;
   /** The directory for queries.jsonl, replies.jsonl, failed.jsonl and summary.json. Replies there are used again. */
@@ -44,7 +48,8 @@ export interface WriteQueriesOptions extends QueryWritingOptions, CorpusOptions,
   onEstimate?: (estimate: QueryEstimate) => void;
 }
 
-const OPTION_NAMES: readonly string[] = [
+/** Names of WriteQueriesOptions, for refusing others. */
+export const writeQueriesOptionNames: readonly string[] = [
   ...[
     'corpus',
     'output',
@@ -58,7 +63,7 @@ const OPTION_NAMES: readonly string[] = [
   ],
   ...['sortMemory', 'temporaryDirectory', 'signal', 'onProgress'],
   ...corpusOptionNames,
-  ...queryWritingOptionNames,
+  ...queryWritingOptionNames.filter((name) => name !== 'llmWhenSpent'),
 ];
 
 /**
@@ -102,7 +107,7 @@ async function withJob<T>(
   work: (job: WritingJob) => Promise<T>,
   check: (settings: SettledWriting) => void = () => {},
 ): Promise<T> {
-  rejectUnknownOptions(options, OPTION_NAMES, where);
+  rejectUnknownOptions(options, writeQueriesOptionNames, where);
   const { output, maxPassages = 100_000, seed = 1, signal, onProgress, onEstimate } = options;
   if (typeof output !== 'string' || output === '') {
     throw new InvalidArgumentError('output', 'a path that is not empty', output);

@@ -24,11 +24,16 @@ export interface QueryWritingOptions extends LlmOptions {
   replyAttempts?: number;
   /** Whether queries that failed in an earlier session are asked for again. Default false. */
   retryFailed?: boolean;
+  /**
+   * What specialize does when the budget is used up: 'stop', the default, so that a raised budget goes on; or 'use' the
+   * queries there are.
+   */
+  llmWhenSpent?: 'stop' | 'use';
 }
 
 export const queryWritingOptionNames: readonly (keyof QueryWritingOptions)[] = [
   ...(['queryTypes', 'queriesPerPassage', 'language', 'exampleQueries', 'maxQueryWords', 'maxCopiedWords'] as const),
-  ...(['replyAttempts', 'retryFailed'] as const),
+  ...(['replyAttempts', 'retryFailed', 'llmWhenSpent'] as const),
   ...llmOptionNames,
 ];
 
@@ -41,11 +46,13 @@ export interface SettledWriting {
   limits: ReplyLimits;
   replyAttempts: number;
   retryFailed: boolean;
+  whenSpent: 'stop' | 'use';
 }
 
 /** @throws InvalidArgumentError naming the option that cannot be */
 export function settleWritingOptions(options: QueryWritingOptions): SettledWriting {
   const { exampleQueries, language, queriesPerPassage = 1, retryFailed = false } = options;
+  const { llmWhenSpent: whenSpent = 'stop' } = options;
   const { maxQueryWords: maxWords = 20, maxCopiedWords = 8, replyAttempts = 3 } = options;
   const { queryTypes = exampleQueries === undefined ? DEFAULT_TYPES : [...DEFAULT_TYPES, USER_TYPE] } = options;
   const counts = { queriesPerPassage, maxQueryWords: maxWords, maxCopiedWords, replyAttempts };
@@ -60,7 +67,20 @@ export function settleWritingOptions(options: QueryWritingOptions): SettledWriti
     if (value !== undefined && !isText(value)) throw new InvalidArgumentError(name, 'a text that is not empty', value);
   }
   if (typeof retryFailed !== 'boolean') throw new InvalidArgumentError('retryFailed', 'true or false', retryFailed);
+  if (whenSpent !== 'stop' && whenSpent !== 'use') {
+    throw new InvalidArgumentError('llmWhenSpent', "'stop' or 'use'", whenSpent);
+  }
   const llm = settleLlmOptions(options);
   const limits = { maxWords, maxCopiedWords };
-  return { llm, queryTypes, queriesPerPassage, language, exampleQueries, limits, replyAttempts, retryFailed };
+  return {
+    llm,
+    queryTypes,
+    queriesPerPassage,
+    language,
+    exampleQueries,
+    limits,
+    replyAttempts,
+    retryFailed,
+    whenSpent,
+  };
 }

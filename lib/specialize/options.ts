@@ -10,11 +10,19 @@ import {
 } from '../corpus/corpus.js';
 import { type DuplicateOptions, settleDuplicateOptions } from '../corpus/duplicates.js';
 import type { SortOptions } from '../corpus/key-sorter.js';
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { parseMeasures } from '../evaluation/measures.js';
 import { checkResampling } from '../evaluation/statistics.js';
 import { type ListOptions, settleListOptions } from '../lists/build.js';
 import { rejectUnknownOptions } from '../option-names.js';
+import { namesLlm } from '../queries/llm-options.js';
+import type { QueryEstimate } from '../queries/writing.js';
+import {
+  type QueryWritingOptions,
+  queryWritingOptionNames,
+  type SettledWriting,
+  settleWritingOptions,
+} from '../queries/writing-options.js';
 import { type SettledTeacher, settleTeacher, type TeacherChoice } from '../teachers/choice.js';
 import { type FusedWeights, settleWeights } from '../teachers/fused.js';
 import { settleOptions, type TrainingOptions, trainingOptionNames } from '../training/options.js';
@@ -41,13 +49,19 @@ type TrainingChoices = Omit<
   'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | keyof LongWork
 >;
 
-/** What specialize takes. `corpus`, `model`, `output`, and `queries` or `humanQueries` must be given. */
-export interface SpecializeOptions extends PreparationOptions, TrainingChoices, LongWork {
+/**
+ * What specialize takes. `corpus`, `model`, `output` and one of `queries`, `humanQueries` and a language model
+ * (`llmModel`, `llmGguf` or `llmEndpoints`) must be given.
+ */
+export interface SpecializeOptions extends PreparationOptions, QueryWritingOptions, TrainingChoices, LongWork {
   /** The passages to search: the path of their files (a BEIR directory, CSV, Markdown, ...), or passages. */
   corpus: CorpusSource;
   /** The model to make better at searching them: a directory or a Hub name. */
   model: string;
-  /** Queries written for passages: a JSON Lines file of {"passage", "type", "query"}. May be absent beside humanQueries. */
+  /**
+   * Queries written for passages: a JSON Lines file of {"passage", "type", "query"}. May be absent beside
+   * humanQueries or a language model, which adds to them.
+   */
   queries?: string;
   /**
    * Queries of people to train on, with the passages judged relevant: a BEIR directory's queries.jsonl and
@@ -113,6 +127,8 @@ export interface SpecializeOptions extends PreparationOptions, TrainingChoices, 
    * it returns true the run stops there. By default it goes on.
    */
   onInvalidate?: OnInvalidate;
+  /** Hears, before a language model is asked for queries, what is to be asked and what it may cost. */
+  onEstimate?: (estimate: QueryEstimate) => void;
   /** Hears what becomes of each stage. */
   onStage?: (event: StageEvent) => void;
 }
@@ -126,6 +142,7 @@ export const trainingChoices: readonly string[] = trainingOptionNames.filter(
 export const specializeOptionNames: readonly string[] = [
   ...new Set([
     ...['corpus', 'model', 'queries', 'output', 'teacher', 'exclude', 'excludeJudged', 'excludeQrels', 'maxPassages'],
+    ...queryWritingOptionNames,
     ...corpusOptionNames.filter((name) => name !== 'countTokens'),
     ...['retrievers', 'depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
     ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
@@ -133,13 +150,17 @@ export const specializeOptionNames: readonly string[] = [
     ...['humanQueries', 'humanSplit', 'nearDuplicateThreshold'],
     ...['data', 'split', 'measures', 'by', 'k', 'resamples', 'seed', 'until'],
     ...['significance', 'significanceTest', 'guards', 'guardLoss', 'mixingShares'],
-    ...['onInvalidate', 'onStage', 'signal', 'onProgress'],
+    ...['onInvalidate', 'onEstimate', 'onStage', 'signal', 'onProgress'],
     ...trainingChoices,
   ]),
 ];
 
 /** Options that have a default for every stage to read. */
-export type SettledOptions = Omit<SpecializeOptions, 'teacher'> & { teacher: SettledTeacher } & Required<
+export type SettledOptions = Omit<SpecializeOptions, 'teacher'> & {
+  teacher: SettledTeacher;
+  /** Where a language model writes queries. */
+  writing?: SettledWriting;
+} & Required<
     Pick<
       SpecializeOptions,
       | 'excludeJudged'
@@ -204,6 +225,7 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
     ...settleSelectionOptions(options),
     ...settleWeights(options),
     ...settleListOptions(options),
+    writing: settleWriting(options),
   };
   checkChoices(options);
   checkResampling(options);
@@ -211,6 +233,15 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   const training = pickNames(set, trainingChoices);
   const trained = settleOptions({ ...training, model: options.model, lists: 'lists', output: options.output });
   return { ...options, ...settled, ...pickNames(trained, trainingChoices) };
+}
+
+/** @returns undefined where no language model is named; then none of its options may be there either */
+function settleWriting(options: SettledOptions): SettledWriting | undefined {
+  if (namesLlm(options)) return settleWritingOptions(options);
+  const idle = queryWritingOptionNames.find((name) => options[name] !== undefined);
+  if (idle === undefined) return undefined;
+  const remedy = 'give llmModel, llmGguf or llmEndpoints';
+  throw new ListwiseError('INVALID_ARGUMENT', `${idle} is for a language model, and none is named; ${remedy}.`);
 }
 
 function checkPlaces(options: SettledOptions): void {
@@ -224,9 +255,12 @@ function checkPlaces(options: SettledOptions): void {
   checkQueries(options);
 }
 
-function checkQueries({ queries, humanQueries, humanSplit, data, split }: SettledOptions): void {
-  if (queries === undefined && humanQueries === undefined) {
-    throw new InvalidArgumentError('queries', 'a file of written queries (or humanQueries, or both)', undefined);
+function checkQueries(options: SettledOptions): void {
+  const { queries, humanQueries, humanSplit, data, split } = options;
+  if (queries === undefined && humanQueries === undefined && !namesLlm(options)) {
+    const expected =
+      'a file of written queries, or humanQueries, or a language model (llmModel, llmGguf, llmEndpoints),';
+    throw new InvalidArgumentError('queries', expected, undefined);
   }
   if (typeof humanSplit !== 'string' || humanSplit === '') {
     throw new InvalidArgumentError('humanSplit', 'the name of a split', humanSplit);

@@ -5,10 +5,11 @@ import { readQrels, readQueries } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { hashTexts } from '../hashes.js';
 import { HUMAN, readHumanQueries } from '../queries/human.js';
-import { writeQueries } from '../queries/kept.js';
+import { writeRunQueries } from '../queries/kept.js';
 import { readWrittenQueries } from '../queries/written.js';
 import type { Query } from '../types.js';
 import { nothingToTrainOn } from './dropped.js';
+import { openLlmQueries } from './llm-queries.js';
 import type { SettledOptions } from './options.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
@@ -19,25 +20,33 @@ export async function queriesStage(bench: Workbench): Promise<Stage> {
   const { options, directory } = bench;
   const { humanQueries, humanSplit, maxPassages, seed, signal } = options;
   const sources = sourcesOf(bench);
+  const llm = await openLlmQueries(bench);
   const inputs: Record<string, string> = {};
   for (const [name, source] of Object.entries(sources)) inputs[name] = await source.hash();
+  if (llm) inputs.prompts = llm.prompts;
   return {
     name: 'queries',
-    options: { maxPassages, seed, ...(humanQueries !== undefined && { humanSplit }) },
+    options: { maxPassages, seed, ...(humanQueries !== undefined && { humanSplit }), ...llm?.options },
     inputs,
     sources,
     outputs: [FILES.queries, FILES.queriesDropped],
+    ...(llm && { again: llm.again, estimate: llm.estimate }),
     work: async () => {
-      const writtenOnes = await keepWritten(bench);
+      const written = await llm?.write();
+      const writtenOnes = await keepWritten(bench, written?.file);
       const humanOnes = await keepHuman(bench);
       const kept = [...writtenOnes.kept, ...humanOnes.kept];
       const dropped = [...writtenOnes.dropped, ...humanOnes.dropped];
-      await writeQueries(directory.file('queries'), kept, { signal });
+      await writeRunQueries(directory.file('queries'), kept, { signal });
       await writeJsonl(directory.file('queriesDropped'), dropped, { signal });
       if (kept.length === 0) throw nothingToTrainOn(directory.file('queriesDropped'), dropped);
       const passages = new Set(writtenOnes.kept.map(({ source }) => source)).size;
-      const human = humanQueries === undefined ? {} : { human: humanOnes.kept.length };
-      return { read: kept.length + dropped.length, dropped: dropped.length, kept: kept.length, passages, ...human };
+      const counts = { read: kept.length + dropped.length, dropped: dropped.length, kept: kept.length, passages };
+      return {
+        ...counts,
+        ...(humanQueries !== undefined && { human: humanOnes.kept.length }),
+        ...(written && { written: written.counts }),
+      };
     },
   };
 }
@@ -79,11 +88,13 @@ async function keepHuman(bench: Workbench): Promise<Kept> {
   return { kept: read.queries, dropped };
 }
 
-async function keepWritten(bench: Workbench): Promise<Kept> {
+/** @param byLlm the file that a language model filled */
+async function keepWritten(bench: Workbench, byLlm?: string): Promise<Kept> {
   const { corpus, work } = bench;
   const { queries: file, maxPassages, seed, signal } = bench.options;
-  if (file === undefined) return { kept: [], dropped: [] };
-  const { queries, failed } = await readWrittenQueries(file, { corpus, ...work });
+  const files = [file, byLlm].filter((one) => one !== undefined);
+  if (files.length === 0) return { kept: [], dropped: [] };
+  const { queries, failed } = await readWrittenQueries(files, { corpus, ...work });
   const unusable = await bench.unusable();
   const sources = queries.map(({ source }) => source).filter((source) => !unusable.has(source));
   const sample = new Set(await sampleIds(sources, maxPassages, seed, signal));

@@ -15,6 +15,8 @@ export const FILES = {
   passageIndex: 'embeddings/passages.json',
   queries: 'queries.jsonl',
   queriesDropped: 'queries.dropped.jsonl',
+  /** What a language model wrote: queries, replies, failures. */
+  writing: 'queries',
   queryEmbeddings: 'embeddings/queries.npy',
   fused: 'candidates/fused.trec',
   candidatesDropped: 'candidates/dropped.jsonl',

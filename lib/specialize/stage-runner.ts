@@ -42,6 +42,8 @@ export interface Stage {
   sources?: Record<string, InputSource>;
   /** Files that the stage writes, relative to the run directory; a function where that shows only afterwards. */
   outputs: readonly string[] | (() => Promise<readonly string[]>);
+  /** Why it is done again even where it is complete and nothing changed. */
+  again?: string;
   /** Does the stage, or what an earlier process left of it, and returns what it counted. */
   work: (partial: PartialWork) => Promise<Json>;
   /** For a plan: what the stage would work on. */
@@ -131,7 +133,7 @@ export class StageRunner {
     if (!earlier) return { ...plan, state: 'new' };
     if (earlier.key === record.key && !earlier.complete) return { ...plan, state: 'continued' };
     const again = before.find((one) => one.state !== 'reused' && NEEDS[name].includes(one.stage.name));
-    const reason = await this.#reason(earlier, record);
+    const reason = await this.#reason(earlier, record, stage.again);
     const loses = earlier.complete || (await hasPartialWork(directory, name));
     if (reason?.isOwn || (reason && !again)) {
       const later = dependents(name).filter((one) => manifest.get(one));
@@ -143,12 +145,16 @@ export class StageRunner {
   }
 
   /** Why a stage must be done again; undefined where it need not. */
-  async #reason(earlier: StageRecord, now: StageRecord): Promise<{ text: string; isOwn: boolean } | undefined> {
+  async #reason(
+    earlier: StageRecord,
+    now: StageRecord,
+    asked?: string,
+  ): Promise<{ text: string; isOwn: boolean } | undefined> {
     if (earlier.key !== now.key) {
       const { own, needs } = changesOf(earlier, now);
       return { text: [...own, ...needs].join(', '), isOwn: own.length > 0 };
     }
-    const changed = await this.#changedOutput(earlier);
+    const changed = asked ?? (await this.#changedOutput(earlier));
     return changed === undefined ? undefined : { text: changed, isOwn: true };
   }
 

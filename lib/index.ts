@@ -50,7 +50,10 @@ export { type ComparisonTableOptions, formatComparison } from './evaluation/tabl
 export { readBeir, readCorpus, readQrels, readQueries, type TestCollection } from './formats/beir.js';
 export { readQrelsFile, writeBeirQrels, writeTrecQrels } from './formats/qrels.js';
 export { readTrecRun, writeTrecRun } from './formats/trec.js';
+export type { Distribution } from './lists/distribution.js';
 export { type ReadListsOptions, readLists, writeLists } from './lists/file.js';
+export type { EntropyReport, TeacherReport, TeacherWarning, TypeReport } from './lists/teacher-report.js';
+export { formatTeacherReport } from './lists/teacher-table.js';
 export { type ResolveOptions, resolveModel } from './models/hub.js';
 export { type InterpolationOptions, interpolateModels } from './models/interpolation.js';
 export type { ModelOptions } from './models/model.js';

@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { getHFHubCachePath } from '@huggingface/hub';
-import { ListwiseError } from '../errors.js';
+import { ListwiseError, NotFoundError } from '../errors.js';
+import type { TeacherReport } from '../lists/teacher-report.js';
+import { formatTeacherReport } from '../lists/teacher-table.js';
 import { hubEndpoint, isHubOffline } from '../models/hub.js';
 import { native } from '../native.js';
 import { compiledAddon, prebuiltFor } from '../setup/addon.js';
@@ -12,7 +15,8 @@ import { compareVersions, describeLibtorch, findLibtorch, type Libtorch, OWN_LIB
 import { smallModelDirectory } from '../setup/model.js';
 import { cacheDirectory } from '../setup/paths.js';
 import { pythonProgram, pythonVersion } from '../setup/python.js';
-import type { CommandSpec } from './command.js';
+import { RunDirectory } from '../specialize/run-directory.js';
+import type { CommandSpec, Outcome } from './command.js';
 
 /** One thing that was looked at. `fix` is there where it is not as it must be. */
 interface Finding {
@@ -28,13 +32,17 @@ export const doctorCommand: CommandSpec = {
   summary: 'say what was found on this machine, what is wrong, and how to mend it',
   description:
     'Looks at Node, the compiler, cmake, Python, libtorch, the addon, CUDA, threads, memory, caches and the Hub. ' +
-    'Changes nothing and asks no network. Exit code 1 if something that listwise needs is wrong.',
-  options: [],
+    'Changes nothing and asks no network. Exit code 1 if something that listwise needs is wrong.\n\n' +
+    '--run looks at a run directory of `specialize` instead: what became of the queries of each type, what the scores ' +
+    'of the teacher are like, and what makes them a poor teacher; exit code 1 if something does.',
+  options: [{ name: 'run', kind: 'text', value: 'directory', help: 'look at the teacher of this run instead' }],
   examples: [
     { line: 'doctor', purpose: 'when something does not work' },
+    { line: 'doctor --run runs/mine', purpose: 'before a long training, after specialize --until lists' },
     { line: 'doctor --json > doctor.json', purpose: 'to send along with a question' },
   ],
-  async run() {
+  async run({ run }) {
+    if (typeof run === 'string') return teacherOf(run);
     const findings = examine();
     const problems = findings.filter(({ state }) => state === 'problem').length;
     const closing = problems
@@ -47,6 +55,16 @@ export const doctorCommand: CommandSpec = {
     };
   },
 };
+
+async function teacherOf(run: string): Promise<Outcome> {
+  const file = new RunDirectory(run).file('teacherDoctor');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const problem = `Expected the run directory of a specialize that has made its lists at ${run} but found no ${file}`;
+    throw new NotFoundError(`${problem}; run specialize with --until lists first.`, { cause });
+  });
+  const report = JSON.parse(text) as TeacherReport;
+  return { json: report, text: formatTeacherReport(report), exitCode: report.warnings.length > 0 ? 1 : 0 };
+}
 
 function examine(): Finding[] {
   const { libtorch, finding } = examineLibtorch();

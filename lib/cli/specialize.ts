@@ -1,4 +1,6 @@
 import { ListwiseError } from '../errors.js';
+import type { TeacherReport } from '../lists/teacher-report.js';
+import { formatTeacherReport } from '../lists/teacher-table.js';
 import { describeInvalidation, type Invalidation } from '../specialize/invalidation.js';
 import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
@@ -223,7 +225,8 @@ async function agree(lost: Invalidation[], { ask }: Session): Promise<boolean> {
   );
 }
 
-function tell(event: StageEvent, { say, detail }: Session): void {
+function tell(event: StageEvent, session: Session): void {
+  const { say, detail } = session;
   const { stage, status } = event;
   if (status === 'started') detail(`${stage}: started`, event);
   else if (status === 'reused') say(`${stage}: done before`, event);
@@ -233,6 +236,13 @@ function tell(event: StageEvent, { say, detail }: Session): void {
     const later = event.later.length ? `, and after it ${event.later.join(', ')}` : '';
     say(`${stage}: done again${later}: ${event.reason}`, event);
   }
+  if (stage === 'lists' && (status === 'done' || status === 'reused')) tellTeacher(event.counts, session);
+}
+
+/** What the teacher is like, before anything is trained by it. */
+function tellTeacher(counts: unknown, { say }: Session): void {
+  const { teacher } = (counts ?? {}) as { teacher?: TeacherReport };
+  if (teacher) say(formatTeacherReport(teacher), { warnings: teacher.warnings });
 }
 
 /** The plain numbers and words among a stage's counts. */

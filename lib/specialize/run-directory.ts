@@ -26,6 +26,7 @@ export const FILES = {
   train: 'lists.train.jsonl',
   dev: 'lists.dev.jsonl',
   dropped: 'dropped.jsonl',
+  teacherDoctor: 'teacher-doctor.json',
   training: 'training',
   trainingSummary: 'training/training.json',
   trainingLog: 'training/log.jsonl',

@@ -120,7 +120,8 @@ export type SettledOptions = TrainingOptions &
     resume: Resume;
   };
 
-const DEFAULTS = {
+/** What options are where they are not given. */
+export const TRAINING_DEFAULTS = {
   epochs: 30,
   batchSize: 4096,
   learningRate: 2e-4,
@@ -221,7 +222,7 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
   }
   rejectUnknownOptions(given, trainingOptionNames, 'trainListwise');
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const options = { ...DEFAULTS, ...(Object.fromEntries(set) as unknown as TrainingOptions) };
+  const options = { ...TRAINING_DEFAULTS, ...(Object.fromEntries(set) as unknown as TrainingOptions) };
   for (const name of ['model', 'output'] as const) {
     const value = options[name];
     if (typeof value !== 'string' || value === '')

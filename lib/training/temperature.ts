@@ -36,7 +36,7 @@ export async function meanEntropy(
   let total = 0;
   for (const { scores, listLength } of setsOf(given)) {
     for (let start = 0; start < scores.length; start += listLength) {
-      total += entropy(scores, start, listLength, temperature);
+      total += listEntropy(scores, { start, length: listLength }, temperature);
       if (start % 4096 < listLength) await breathe();
     }
   }
@@ -51,8 +51,15 @@ function listCount(given: ListScores | readonly ListScores[]): number {
   return setsOf(given).reduce((sum, { scores, listLength }) => sum + scores.length / listLength, 0);
 }
 
-/** With x = (score − highest) / temperature and Z = Σ e^x, entropy is log Z − Σ x e^x / Z. */
-function entropy(scores: ArrayLike<number>, start: number, length: number, temperature: number): number {
+/**
+ * The entropy of softmax(scores / temperature) over one list, in nats. With x = (score − highest) / temperature and
+ * Z = Σ e^x it is log Z − Σ x e^x / Z.
+ */
+export function listEntropy(
+  scores: ArrayLike<number>,
+  { start, length }: { start: number; length: number },
+  temperature: number,
+): number {
   let highest = Number.NEGATIVE_INFINITY;
   for (let j = start; j < start + length; j++) highest = Math.max(highest, scores[j]!);
   let z = 0;

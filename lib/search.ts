@@ -162,7 +162,7 @@ export interface ToRunOptions {
   /** By row of the queries. */
   queryIds: readonly string[];
   /** By row of the corpus. */
-  passageIds: readonly string[];
+  passageIds: readonly string[] | ((row: number) => string | undefined);
   /** Leave out the passage whose id equals the query's, as collections ask for whose queries are passages. */
   dropSelf?: boolean;
   signal?: AbortSignal;
@@ -180,6 +180,7 @@ export async function toRun(best: TopK, options: ToRunOptions): Promise<Run> {
   if (!Number.isInteger(k) || best.scores.length !== best.rows.length || (k === 0 && best.rows.length > 0)) {
     throw new InvalidArgumentError('queryIds', `an id for each query of the ${best.rows.length} results`, queryIds);
   }
+  const idOf = typeof passageIds === 'function' ? passageIds : (row: number) => passageIds[row];
   const run: Run = new Map();
   const breathe = breather(signal);
   for (const [index, query] of queryIds.entries()) {
@@ -189,7 +190,7 @@ export async function toRun(best: TopK, options: ToRunOptions): Promise<Run> {
     for (let place = index * k; place < (index + 1) * k; place++) {
       const row = best.rows[place] as number;
       if (row < 0) break;
-      const id = passageIds[row];
+      const id = idOf(row);
       if (id === undefined) throw new InvalidArgumentError('passageIds', `an id for row ${row}`, passageIds);
       if (!dropSelf || id !== query) ranking.push({ id, score: best.scores[place] as number });
     }

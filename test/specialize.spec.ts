@@ -169,7 +169,9 @@ describe('specialize', function () {
       'specialize has no option "learnRate"; did you mean "learningRate"?',
     );
     expect(await refused({ learningRate: -1 })).to.contain('for learningRate but received -1');
-    expect(await refused({ retrievers: ['splade'] })).to.contain("one or more of 'dense' and 'bm25' for retrievers");
+    expect(await refused({ retrievers: ['splade'] })).to.contain(
+      "one or more of 'dense', 'bm25', 'model:<directory or Hub name>' or 'run:<file>' for retrievers",
+    );
     expect(await refused({ teacher: 'gpt' })).to.equal(
       "Expected 'fused', a file of scores, or kind:address#model with one of tei, vllm-score, vllm-rerank, cohere, jina, " +
         'rerank, llm as kind for teacher but received "gpt".',

@@ -42,7 +42,13 @@ const candidateOptions: readonly OptionSpec[] = [
     orApiValue: 'array or object',
     help: 'fused (dense and BM25 scores, needs nothing else), a file of scores, a server such as tei:http://localhost:8080, llm:ADDRESS#MODEL or cohere:MODEL, or JSON with options or several of these (default: fused)',
   },
-  { name: 'retrievers', kind: 'texts', value: 'name', help: 'who finds candidates: dense, bm25 (default: dense)' },
+  {
+    name: 'retrievers',
+    kind: 'texts',
+    value: 'name',
+    help: 'who finds candidates: dense, bm25, model:<another embedder>, run:<TREC file> (default: dense)',
+  },
+  { name: 'embeddingsType', kind: 'text', choices: ['fp32', 'bf16'], help: 'of passages in files (default: fp32)' },
   { name: 'depth', kind: 'whole', value: 'passages', help: 'candidates per retriever and query (default: 100)' },
   {
     name: 'maxSourceRank',

@@ -1,53 +1,86 @@
-import { denseCandidates } from '../candidates/dense.js';
-import { type Embeddings, embedQueries } from '../candidates/embeddings.js';
+import type { Embeddings } from '../candidates/embeddings.js';
+import { embedQueries } from '../candidates/embeddings.js';
 import { KeptEncoder } from '../candidates/kept-encoder.js';
 import { writeNpy } from '../candidates/npy.js';
+import { parseRetrievers } from '../candidates/retrievers.js';
 import { selectCandidates } from '../candidates/selection.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { writeTrecRun } from '../formats/trec.js';
-import type { LongWork, Query, Run } from '../types.js';
+import { resolveModel } from '../models/hub.js';
+import type { Query, Run } from '../types.js';
 import { nothingToTrainOn, readDropped } from './dropped.js';
-import { keptRun } from './kept-run.js';
-import type { Retriever } from './options.js';
 import type { PartialWork } from './partial-work.js';
+import { type OpenRetriever, retrieve } from './retrieval.js';
 import { FILES, retrieverFile } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
-import { bm25Options, type Workbench } from './workbench.js';
+import { bm25Options, type InputSource, type Workbench } from './workbench.js';
 
 /** What each retriever finds for each query, filtered and fused: TREC runs, candidates/fused.trec the last. */
 export async function candidatesStage(bench: Workbench): Promise<Stage> {
-  const { options, directory } = bench;
-  const { retrievers, depth, maxSourceRank, minCandidates, rrfK, signal } = options;
+  const { options } = bench;
+  const { depth, maxSourceRank, minCandidates, rrfK } = options;
+  const retrievers = await openRetrievers(bench);
+  const kinds = retrievers.map(({ name }) => name);
   return {
     name: 'candidates',
     options: {
-      ...{ retrievers, depth, maxSourceRank, minCandidates, rrfK },
-      ...(retrievers.includes('bm25') && { ...bm25Options(options) }),
+      ...{ retrievers: kinds, depth, maxSourceRank, minCandidates, rrfK },
+      ...(kinds.includes('bm25') && { ...bm25Options(options) }),
     },
-    inputs: {},
-    outputs: [...retrievers.map(retrieverFile), FILES.fused, FILES.candidatesDropped, FILES.queryEmbeddings],
-    work: async (partial) => {
-      const queries = await bench.queries();
-      const embedded = await embedAndKeep(queries, bench, partial);
-      const runs = new Map<Retriever, Run>();
-      for (const retriever of retrievers) {
-        const run = await retrieve(retriever, { queries, embedded, bench, partial });
-        await writeTrecRun(directory.candidates(retriever), run, { tag: retriever, signal });
-        runs.set(retriever, run);
-      }
-      const unusable = new Set((await bench.unusable()).keys());
-      const limits = { maxSourceRank, minCandidates, rrfK, signal };
-      const { fused, dropped, counts } = await selectCandidates({ queries, runs, unusable }, limits);
-      await writeTrecRun(directory.file('fused'), fused, { tag: 'fused', signal });
-      await writeJsonl(directory.file('candidatesDropped'), dropped, { signal });
-      if (fused.size === 0) {
-        const file = directory.file('candidatesDropped');
-        throw nothingToTrainOn(file, [...(await readDropped(directory.file('queriesDropped'))), ...dropped]);
-      }
-      const byType = Object.fromEntries(Object.entries(counts).map(([type, count]) => [type, { ...count }]));
-      return { queries: queries.length, dropped: dropped.length, kept: fused.size, byType };
-    },
+    inputs: await hashed(retrievers),
+    sources: Object.fromEntries(retrievers.flatMap(({ name, source }) => (source ? [[name, source]] : []))),
+    outputs: [...kinds.map(retrieverFile), FILES.fused, FILES.candidatesDropped, FILES.queryEmbeddings],
+    work: (partial) => findCandidates({ bench, retrievers, partial }),
   };
+}
+
+/** Retrievers with what they read: a further model is resolved now, so that one that is not there shows at once. */
+async function openRetrievers(bench: Workbench): Promise<OpenRetriever[]> {
+  const { retrievers, signal, onProgress } = bench.options;
+  const opened: OpenRetriever[] = [];
+  for (const choice of parseRetrievers(retrievers)) {
+    let source: InputSource | undefined;
+    if (choice.kind === 'run') source = bench.fileSource(choice.place, 'a run in TREC layout');
+    if (choice.kind === 'model') source = bench.modelSource(await resolveModel(choice.place, { signal, onProgress }));
+    opened.push(source ? { ...choice, source } : choice);
+  }
+  return opened;
+}
+
+async function hashed(retrievers: readonly OpenRetriever[]): Promise<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const { name, source } of retrievers) if (source) hashes[name] = await source.hash();
+  return hashes;
+}
+
+interface Finding {
+  bench: Workbench;
+  retrievers: readonly OpenRetriever[];
+  partial: PartialWork;
+}
+
+async function findCandidates({ bench, retrievers, partial }: Finding) {
+  const { options, directory } = bench;
+  const { maxSourceRank, minCandidates, rrfK, signal } = options;
+  const queries = await bench.queries();
+  const embedded = await embedAndKeep(queries, bench, partial);
+  const runs = new Map<string, Run>();
+  for (const retriever of retrievers) {
+    const run = await retrieve(retriever, { queries, embedded, bench, partial });
+    await writeTrecRun(directory.candidates(retriever.name), run, { tag: retriever.name, signal });
+    runs.set(retriever.name, run);
+  }
+  const unusable = new Set((await bench.unusable()).keys());
+  const limits = { maxSourceRank, minCandidates, rrfK, signal };
+  const { fused, dropped, counts } = await selectCandidates({ queries, runs, unusable }, limits);
+  await writeTrecRun(directory.file('fused'), fused, { tag: 'fused', signal });
+  await writeJsonl(directory.file('candidatesDropped'), dropped, { signal });
+  if (fused.size === 0) {
+    const file = directory.file('candidatesDropped');
+    throw nothingToTrainOn(file, [...(await readDropped(directory.file('queriesDropped'))), ...dropped]);
+  }
+  const byType = Object.fromEntries(Object.entries(counts).map(([type, count]) => [type, { ...count }]));
+  return { queries: queries.length, dropped: dropped.length, kept: fused.size, byType };
 }
 
 /** The fused teacher needs the queries' embeddings again, perhaps in a later process. */
@@ -58,25 +91,4 @@ async function embedAndKeep(queries: readonly Query[], bench: Workbench, partial
   const file = bench.directory.file('queryEmbeddings');
   await writeNpy(file, { ...size, values: embedded.matrix }, { signal: bench.options.signal });
   return embedded;
-}
-
-interface RetrievalParts {
-  queries: readonly Query[];
-  embedded: Embeddings;
-  bench: Workbench;
-  partial: PartialWork;
-}
-
-async function retrieve(name: Retriever, { queries, embedded, bench, partial }: RetrievalParts): Promise<Run> {
-  const { depth } = bench.options;
-  const kept = { name, partial, ...bench.work };
-  if (name === 'bm25') {
-    const search = async (block: readonly Query[], _: number, work: LongWork) =>
-      (await bench.bm25()).search(block, depth, work);
-    return keptRun(queries, { ...kept, search });
-  }
-  const passages = await bench.passages();
-  const search = (block: readonly Query[], start: number, work: LongWork) =>
-    denseCandidates(embedded.slice(start, start + block.length), passages, { depth, ...work });
-  return keptRun(queries, { ...kept, search });
 }

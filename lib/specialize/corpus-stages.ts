@@ -1,6 +1,6 @@
-import { embedCorpus } from '../candidates/embeddings.js';
-import { KeptEncoder } from '../candidates/kept-encoder.js';
-import { writeNpy } from '../candidates/npy.js';
+import { rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { encodeCorpus } from '../candidates/embeddings-file.js';
 import { countMistakes } from '../corpus/cleaning.js';
 import { requirePassages } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
@@ -9,6 +9,7 @@ import { writeLines } from '../formats/atomic.js';
 import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { readQrelsFile } from '../formats/qrels.js';
+import { makeDirectory, writing } from '../formats/writing.js';
 import { hashTexts } from '../hashes.js';
 import type { Qrels } from '../types.js';
 import type { SettledOptions } from './options.js';
@@ -72,18 +73,24 @@ export async function embeddingsStage(bench: Workbench): Promise<Stage> {
   const model = await source.hash();
   return {
     name: 'embeddings',
-    options: encodingOptions(options),
+    options: { ...encodingOptions(options), embeddingsType: options.embeddingsType },
     inputs: { corpus: await bench.corpusHash(), model },
     sources: { model: source },
     outputs: [FILES.passageEmbeddings, FILES.passageIndex],
     work: async (partial) => {
-      const encoder = new KeptEncoder(await bench.embedder(), partial.directory);
-      const { ids, matrix, dimension } = await embedCorpus(encoder, corpus, work);
-      const size = { rows: ids.length, columns: dimension };
-      await writeNpy(directory.file('passageEmbeddings'), { ...size, values: matrix }, { signal });
-      const index = { ...size, type: 'fp32', ids: await hashTexts(ids, signal), model, ...encodingOptions(options) };
+      const embedder = await bench.embedder();
+      const { embeddingsType: type } = options;
+      // A partial directory is of one corpus, model and choice of options.
+      const begun = join(partial.directory, 'passages.npy');
+      await encodeCorpus(begun, { embedder, corpus, type, key: 'passages', ...work });
+      const file = directory.file('passageEmbeddings');
+      await makeDirectory(dirname(file));
+      await writing(file, () => rename(begun, file));
+      const size = { rows: corpus.size, columns: embedder.dimension };
+      const ids = await hashTexts(corpus.ids(), signal);
+      const index = { ...size, type, ids, model, ...encodingOptions(options) };
       await writeLines(directory.file('passageIndex'), [JSON.stringify(index, null, 2)]);
-      return { passages: ids.length, dimension };
+      return { passages: corpus.size, dimension: embedder.dimension };
     },
   };
 }

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { type Bm25Options, settleBm25Options } from '../candidates/bm25.js';
+import type { NumberType } from '../candidates/npy.js';
+import { parseRetrievers } from '../candidates/retrievers.js';
 import { type SelectionOptions, settleSelectionOptions } from '../candidates/selection.js';
 import {
   type CorpusOptions,
@@ -33,7 +35,8 @@ import type { StageEvent } from './stage-runner.js';
 import { STAGES, type StageName } from './stages.js';
 import type { SignificanceTest } from './verdict.js';
 
-export type Retriever = 'dense' | 'bm25';
+/** 'dense' is the model itself, 'model:' a further embedder, 'run:' a file in TREC's layout. */
+export type Retriever = 'dense' | 'bm25' | `model:${string}` | `run:${string}`;
 
 /** Options of the stages before training. */
 type PreparationOptions = Omit<CorpusOptions, 'countTokens'> &
@@ -91,6 +94,8 @@ export interface SpecializeOptions extends PreparationOptions, QueryWritingOptio
   maxPassages?: number;
   /** Who finds candidates. Default ['dense'], the model itself. */
   retrievers?: readonly Retriever[];
+  /** How embeddings of passages are kept in files: 'fp32', the default, or 'bf16', in half the space. */
+  embeddingsType?: NumberType;
   /** Candidates per retriever and query. Default 100. */
   depth?: number;
   /** A test set of queries that people judged: a BEIR directory. Without it, dev lists are evaluated on. */
@@ -144,7 +149,17 @@ export const specializeOptionNames: readonly string[] = [
     ...['corpus', 'model', 'queries', 'output', 'teacher', 'exclude', 'excludeJudged', 'excludeQrels', 'maxPassages'],
     ...queryWritingOptionNames,
     ...corpusOptionNames.filter((name) => name !== 'countTokens'),
-    ...['retrievers', 'depth', 'minCharacters', 'duplicateWindow', 'bm25K1', 'bm25B', 'bm25Delta', 'bm25Analysis'],
+    ...[
+      'retrievers',
+      'embeddingsType',
+      'depth',
+      'minCharacters',
+      'duplicateWindow',
+      'bm25K1',
+      'bm25B',
+      'bm25Delta',
+      'bm25Analysis',
+    ],
     ...['maxSourceRank', 'minCandidates', 'rrfK', 'denseWeight', 'bm25Weight'],
     ...['listLength', 'lowPercentile', 'keepPercentile', 'highPercentile', 'devShare'],
     ...['humanQueries', 'humanSplit', 'nearDuplicateThreshold'],
@@ -166,6 +181,7 @@ export type SettledOptions = Omit<SpecializeOptions, 'teacher'> & {
       | 'excludeJudged'
       | 'maxPassages'
       | 'retrievers'
+      | 'embeddingsType'
       | 'depth'
       | 'split'
       | 'humanSplit'
@@ -185,6 +201,7 @@ const DEFAULTS = {
   excludeJudged: false,
   maxPassages: 100_000,
   retrievers: ['dense'],
+  embeddingsType: 'fp32',
   depth: 100,
   split: 'test',
   humanSplit: 'train',
@@ -279,11 +296,10 @@ function checkCounts(options: SettledOptions): void {
   }
 }
 
-function checkChoices({ retrievers, until, excludeJudged, data }: SettledOptions): void {
-  const isRetriever = (name: unknown) => name === 'dense' || name === 'bm25';
-  if (!Array.isArray(retrievers) || retrievers.length === 0 || !retrievers.every(isRetriever)) {
-    const wrong = Array.isArray(retrievers) ? retrievers.find((name) => !isRetriever(name)) : retrievers;
-    throw new InvalidArgumentError('retrievers', "one or more of 'dense' and 'bm25'", wrong);
+function checkChoices({ retrievers, embeddingsType, until, excludeJudged, data }: SettledOptions): void {
+  parseRetrievers(retrievers);
+  if (embeddingsType !== 'fp32' && embeddingsType !== 'bf16') {
+    throw new InvalidArgumentError('embeddingsType', "'fp32' or 'bf16'", embeddingsType);
   }
   if (!STAGES.includes(until)) throw new InvalidArgumentError('until', `one of ${STAGES.join(', ')}`, until);
   if (excludeJudged && data === undefined) {

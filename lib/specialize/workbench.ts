@@ -50,9 +50,8 @@ export class Workbench implements AsyncDisposable {
     return this.#corpusHash;
   }
 
-  /** The base model's files, as an input that stages read from the disk. */
-  modelSource(): InputSource {
-    const path = this.modelDirectory;
+  /** A model's files, by default the base model's, as an input that stages read from the disk. */
+  modelSource(path = this.modelDirectory): InputSource {
     return { path, hash: () => this.#inputs.model(path) };
   }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { Random } from '../lib/random.js';
 import { root } from '../lib/setup/paths.js';
@@ -51,7 +51,8 @@ export function runInProcess(
  * @returns the stages that were killed at, by the last event of each killed process
  */
 export async function killRepeatedly(options: SpecializeOptions, kills: number, seed: number): Promise<string[]> {
-  const whole = { ...options, output: `${options.output}-whole` };
+  // Of the same name, which the report has as its title.
+  const whole = { ...options, output: join(dirname(options.output), 'whole', basename(options.output)) };
   const reference = await runInProcess(whole);
   expect(reference.lines.at(-1), reference.lines.join('\n')).to.equal('complete');
   const random = Random.for(seed, 'kills');
@@ -79,6 +80,9 @@ export async function killRepeatedly(options: SpecializeOptions, kills: number, 
 /** Names of what tells time, and of nothing else. */
 const TIMES = new Set(['started', 'seconds', 'time', 'stepSeconds', 'tokensPerSecond']);
 
+/** The same on pages for people. */
+const SHOWN_TIMES = /\d{4}-\d\d-\d\d( \d\d:\d\d)?|\b[\d.]+ s\b|\b\d+ min\b|\b\d+ a second\b|\bseconds [\d.]+/g;
+
 /** Compares two run directories: the same files, and byte for byte the same but for times. */
 export function expectSameFiles(run: string, other: string): void {
   const files = filesIn(run);
@@ -87,7 +91,7 @@ export function expectSameFiles(run: string, other: string): void {
   for (const file of files) {
     const [a, b] = [run, other].map((directory) => readFileSync(join(directory, file)));
     if (a!.equals(b!)) continue;
-    expect(file, `${file} differs`).to.match(/\.jsonl?$/);
+    expect(file, `${file} differs`).to.match(/\.(jsonl?|html|md)$/);
     expect(withoutTimes(a!, run), file).to.equal(withoutTimes(b!, other));
   }
 }
@@ -102,6 +106,7 @@ function filesIn(directory: string): string[] {
 
 function withoutTimes(content: Buffer, directory: string): string {
   const text = content.toString('utf8').replaceAll(directory, 'RUN');
+  if (!/^\s*\{/.test(text)) return text.replace(SHOWN_TIMES, 'time');
   const parse = (part: string) => JSON.stringify(JSON.parse(part, (name, value) => (TIMES.has(name) ? 'time' : value)));
   // Hashes of files that hold times differ as these do.
   const hashes = /"(training\/(training\.json|log\.jsonl))":"[0-9a-f]{64}"/g;

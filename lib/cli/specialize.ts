@@ -6,7 +6,7 @@ import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
-import { type CommandSpec, EXIT, grouped, type OptionSpec, type Session, UsageError } from './command.js';
+import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
 import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
 import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
@@ -187,22 +187,24 @@ export const specializeCommand: CommandSpec = {
       purpose: 'options from a file; look at the lists before training',
     },
   ],
-  switches: [{ name: 'yes', kind: 'flag', help: 'agree to lose what changed options or inputs make worthless' }],
+  switches: [
+    { name: 'dryRun', kind: 'flag', help: 'print what would be done, why, and what it takes, and do nothing' },
+    { name: 'yes', kind: 'flag', help: 'agree to lose what changed options or inputs make worthless' },
+  ],
   async run(options, session) {
-    const { specialize } = await import('../specialize/specialize.js');
-    const { yes, ...choices } = options;
+    const { dryRun, yes, ...given } = options;
     const { signal, onProgress, detail } = session;
+    const own = { ...teacherOf(options), ...(await llmValues(options)), signal, onProgress };
+    const choices = { ...(given as unknown as SpecializeOptions), ...own };
+    if (dryRun) return planned(choices);
+    const { specialize } = await import('../specialize/specialize.js');
     const result = await specialize({
-      ...(choices as unknown as SpecializeOptions),
-      ...teacherOf(options),
-      ...(await llmValues(options)),
+      ...choices,
       onEstimate: (estimate) => session.say(estimateInWords(estimate), { estimate }),
       onInvalidate: (lost) => yes === true || agree(lost, session),
       onStep: (step) => detail(`step ${step.step}: loss ${step.loss.toFixed(4)}`, { ...step }),
       onStage: (event) => tell(event, session),
       onEvent: (event) => tellEvent(event, session),
-      signal,
-      onProgress,
     });
     const exitCode = result.promotion?.promoted === false ? EXIT.notPromoted : EXIT.ok;
     return { json: result, text: await readable(result), exitCode };
@@ -217,6 +219,13 @@ function teacherOf({ teacher }: Record<string, unknown>): Pick<SpecializeOptions
   } catch (error) {
     throw new UsageError(`Expected JSON for --teacher but the parser says: ${(error as Error).message}.`);
   }
+}
+
+async function planned(options: SpecializeOptions): Promise<Outcome> {
+  const { planSpecialization } = await import('../specialize/plan.js');
+  const { describePlan } = await import('./plan-text.js');
+  const plan = await planSpecialization(options);
+  return { json: plan, text: describePlan(plan) };
 }
 
 /** Says what would be lost, and asks whether that is meant. */

@@ -26,6 +26,7 @@ export class Estimator {
   #speed: Promise<number> | undefined;
   #passages: Promise<Sample> | undefined;
   #queries: Promise<Sample> | undefined;
+  #expected: number | undefined;
 
   constructor(bench: Workbench, manifest: Pick<Manifest, 'get'>) {
     this.#bench = bench;
@@ -33,9 +34,14 @@ export class Estimator {
     this.#count = tokenCounter(bench.modelDirectory, bench.options.signal);
   }
 
+  /** Takes as given how many queries there will be, where another wrote that estimate. */
+  expectQueries(count: number): void {
+    this.#expected = count;
+  }
+
   async of(stage: StageName): Promise<Estimate> {
     const { corpus, options } = this.#bench;
-    const queries = this.#known('queries', 'kept') ?? (await this.#sampleQueries()).of;
+    const queries = this.#known('queries', 'kept') ?? this.#expected ?? (await this.#sampleQueries()).of;
     const kept = this.#known('candidates', 'kept') ?? queries;
     switch (stage) {
       case 'corpus':
@@ -121,9 +127,10 @@ export class Estimator {
   }
 
   async #measure(texts: string[], { of, longest }: { of: number; longest: number }): Promise<Sample> {
+    if (texts.length === 0) return { texts, of, meanTokens: longest / 4 };
     // Two special tokens a text, as most tokenisers add.
     const counts = Array.from(await this.#count(texts), (count) => Math.min(longest, count + 2));
-    return { texts, of, meanTokens: counts.reduce((sum, count) => sum + count, 0) / Math.max(1, counts.length) };
+    return { texts, of, meanTokens: counts.reduce((sum, count) => sum + count, 0) / counts.length };
   }
 
   #known(stage: StageName, name: string): number | undefined {

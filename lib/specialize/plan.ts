@@ -74,5 +74,6 @@ async function describeStage(planned: PlannedStage, manifest: Manifest, estimato
     return { stage: stage.name, state, counts, seconds };
   }
   const estimate = stage.estimate ? await stage.estimate() : await estimator.of(stage.name);
+  if (stage.name === 'queries') estimator.expectQueries(estimate.count);
   return { stage: stage.name, state, ...(reason !== undefined && { reason }), estimate };
 }

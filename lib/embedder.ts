@@ -46,6 +46,14 @@ export class Embedder implements AsyncDisposable {
     return new Embedder(await loadModel(model, options));
   }
 
+  /**
+   * Encodes with a model that another owns, and may change meanwhile, as training does. It need not be disposed of, and
+   * must not, for that would free the model.
+   */
+  static over(model: EmbeddingModel): Embedder {
+    return new Embedder(model);
+  }
+
   /** Numbers in one embedding. */
   get dimension(): number {
     return this.#model.encoder.dimension;

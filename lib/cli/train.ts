@@ -63,6 +63,21 @@ export const trainingOptions: readonly OptionSpec[] = [
     value: 'count',
     help: 'evaluations without gain after which to stop (default: 2)',
   },
+  {
+    name: 'devData',
+    kind: 'text',
+    value: 'directory',
+    help: 'judged queries to measure nDCG@10 on beside the dev losses',
+  },
+  { name: 'devSplit', kind: 'text', value: 'name', help: 'which judgements of --dev-data (default: dev)' },
+  { name: 'devQueries', kind: 'whole', value: 'count', help: 'of --dev-data that are evaluated (default: 200)' },
+  { name: 'devDistractors', kind: 'whole', value: 'count', help: 'passages beside the judged ones (default: 2000)' },
+  {
+    name: 'chooseBy',
+    kind: 'text',
+    choices: ['loss', 'nDCG@10'],
+    help: 'what stops training and chooses the weights: on dev, or on --dev-data (default: loss)',
+  },
   { name: 'queryMaxLength', kind: 'whole', value: 'tokens', help: 'longest query (default: 64)' },
   { name: 'passageMaxLength', kind: 'whole', value: 'tokens', help: 'longest passage (default: 512)' },
   {
@@ -206,11 +221,13 @@ function describeEvent(event: TrainingEvent): string {
 function readable(result: TrainingResult): string {
   const { steps, stopped, seconds, base, best, directory, teacherTemperature, lists } = result;
   const loss = (record: { loss: number } | undefined) => record?.loss.toFixed(4);
+  const human = (record: TrainingResult['best']) => record?.human?.['nDCG@10'].toFixed(4);
   const sets = lists.sets?.map(({ name, train }) => `${name} ${train}`).join(', ');
   return [
     `${lists.train} lists${sets ? ` (${sets})` : ''} of ${lists.listLength} passages, ${steps} steps in ${duration(seconds)} (stopped: ${stopped})`,
     `teacher temperature: ${Number(teacherTemperature.toPrecision(4))}`,
     ...(best ? [`dev loss: ${loss(base)} before, ${loss(best)} after ${best.step} steps`] : []),
+    ...(best?.human ? [`dev nDCG@10: ${human(base)} before, ${human(best)} after ${best.step} steps`] : []),
     `model: ${directory}`,
   ].join('\n');
 }

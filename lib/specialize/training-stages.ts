@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
-import type { Json } from '../hashes.js';
+import { join } from 'node:path';
+import { hashInputFile, hashJson, type Json } from '../hashes.js';
 import { type TrainingOptions, undecisiveOptions } from '../training/options.js';
 import type { TrainingResult } from '../training/result.js';
 import { trainListwise } from '../training/train.js';
@@ -17,7 +18,7 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
   return {
     name: 'training',
     options: decisive as Record<string, Json | undefined>,
-    inputs: { model: await model.hash() },
+    inputs: { model: await model.hash(), ...(await hashDevData(options)) },
     sources: { model },
     outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await directory.filesIn(FILES.model))],
     work: async () => {
@@ -36,6 +37,16 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
       return countsOf(result);
     },
   };
+}
+
+/** Judgements and queries of the people's dev set, if there is one. */
+async function hashDevData({ devData, devSplit = 'dev', signal }: SettledOptions): Promise<Record<string, string>> {
+  if (devData === undefined) return {};
+  const names = ['queries.jsonl', join('qrels', `${devSplit}.tsv`)];
+  const hashes = names.map((name) =>
+    hashInputFile(join(devData, name), 'judged queries in the layout of BEIR', signal),
+  );
+  return { 'dev data': hashJson(await Promise.all(hashes)) };
 }
 
 function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {

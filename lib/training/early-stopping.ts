@@ -29,11 +29,12 @@ export const NOTHING_SEEN: EarlyStoppingState = {
 
 /**
  * Judges an evaluation on dev: training goes on while the best listwise loss or the best whole loss still improves.
+ * A measure of which more is better takes the place of both when it is negated.
  * @param patience evaluations without improvement after which to stop
  */
 export function judgeEvaluation(
   state: EarlyStoppingState,
-  { losses, step, patience }: { losses: Losses; step: number; patience: number },
+  { losses, step, patience }: { losses: Pick<Losses, 'listwise' | 'loss'>; step: number; patience: number },
 ): Judgement {
   const isBest = losses.loss < state.bestLoss;
   const improved = isBest || losses.listwise < state.bestListwise;

@@ -4,6 +4,7 @@ import { makeDirectory, writing } from '../formats/writing.js';
 import { textCount } from '../models/packed-texts.js';
 import type { Losses, StepResult } from '../native.js';
 import type { Batch } from './batches.js';
+import type { HumanMeasure } from './human-dev.js';
 
 /** A step, as log.jsonl has it. */
 export interface StepRecord extends StepResult {
@@ -41,6 +42,8 @@ export interface EvaluationRecord extends Losses {
   isBest: boolean;
   /** Of each set, where there are several. */
   sets?: SetLosses[];
+  /** On queries of people, where there are any. */
+  human?: HumanMeasure;
   seconds: number;
 }
 

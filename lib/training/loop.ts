@@ -6,6 +6,7 @@ import type { CheckpointSchedule } from './checkpoint-schedule.js';
 import type { TrainingState } from './checkpoints.js';
 import { devLosses } from './dev-losses.js';
 import { judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
+import { HUMAN_MEASURE, type HumanDev } from './human-dev.js';
 import { describeStep, type EvaluationRecord, type TrainingLog } from './log.js';
 import type { SettledOptions } from './options.js';
 import { learningRateAt, type StepPlan } from './schedule.js';
@@ -24,6 +25,8 @@ export interface LoopParts {
   keepWeights: () => Promise<void>;
   /** Where the run stands: at its start, or as a checkpoint says. It is changed as the run goes on. */
   state: TrainingState;
+  /** Queries of people to evaluate on, beside the losses on dev. */
+  human?: HumanDev;
   schedule: CheckpointSchedule;
   /** Stores all that is needed to go on from here. */
   writeCheckpoint: (trainer: WatchedTrainer) => Promise<void>;
@@ -144,7 +147,12 @@ export class TrainingLoop {
       ...{ trainer: this.#trainer, data, options, step: state.step },
       batchArgs: (batch) => this.#batchArgs(batch),
     });
-    const judged = judgeEvaluation(state.earlyStopping, { losses, step: state.step, patience: options.patience });
+    const human = await this.#parts.human?.measure(options);
+    // More of the measure is better, less of a loss.
+    const negated = human && options.chooseBy === HUMAN_MEASURE ? -human[HUMAN_MEASURE] : undefined;
+    const decisive = negated === undefined ? losses : { listwise: negated, loss: negated };
+    const { step } = state;
+    const judged = judgeEvaluation(state.earlyStopping, { losses: decisive, step, patience: options.patience });
     if (judged.isBest) await keepWeights();
     state.earlyStopping = judged.state;
     if (judged.shouldStop) state.stopped = 'patience';
@@ -153,6 +161,7 @@ export class TrainingLoop {
       step: state.step,
       epoch: state.epoch + 1,
       ...losses,
+      ...(human && { human }),
       isBest: judged.isBest,
       seconds: (performance.now() - started) / 1000,
     };

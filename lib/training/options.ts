@@ -41,6 +41,15 @@ export interface TrainingOptions
    * distributions are on average as sharp as the base model's.
    */
   teacherTemperature?: 'match' | number;
+  /**
+   * A directory in BEIR's layout with queries that people judged. With it, each evaluation on dev also measures nDCG@10
+   * on some of them, against their judged passages and sampled others. It must not be the test set.
+   */
+  devData?: string;
+  /** What early stopping and the choice of the weights go by: the losses on `dev`, or nDCG@10 on `devData`. Default 'loss'. */
+  chooseBy?: ChooseBy;
+  /** Which judgements of `devData`. Default 'dev'. */
+  devSplit?: string;
   /** Steps of the warm-up. Default max(10, half an epoch's steps). */
   warmupSteps?: number;
   /** Stop after this many steps; the schedule ends there too. Default none: all epochs. */
@@ -71,6 +80,7 @@ export interface TrainingOptions
   onEvent?: (event: TrainingEvent) => void;
 }
 
+export type ChooseBy = 'loss' | 'nDCG@10';
 export type Resume = 'auto' | 'must' | 'never';
 
 /** Options that are numbers with a default. */
@@ -107,6 +117,10 @@ export interface TrainingNumbers {
   keepBytes: number;
   /** Most lists that 'match' looks at: all, or a seeded sample where there are more. Default 4,096. */
   temperatureLists: number;
+  /** Queries of `devData` that are evaluated, a seeded sample. Default 200. */
+  devQueries: number;
+  /** Passages beside the judged ones that they are searched in, a seeded sample. Default 2,000. */
+  devDistractors: number;
   /** Checkpoints to keep, the newest. Default 2: a damaged one is not the end. */
   keepCheckpoints: number;
 }
@@ -135,6 +149,10 @@ export const TRAINING_DEFAULTS = {
   seed: 1,
   temperatureLists: 4096,
   keepCheckpoints: 2,
+  devQueries: 200,
+  devDistractors: 2000,
+  devSplit: 'dev',
+  chooseBy: 'loss' as const,
   resume: 'auto' as const,
   studentTemperature: 0.05,
   teacherTemperature: 'match' as const,
@@ -181,25 +199,15 @@ const NUMBERS: Record<string, NumberCheck> = {
   warmupSteps: COUNT_OR_NONE,
   maxSteps: COUNT,
   evaluateEvery: COUNT,
+  devQueries: COUNT,
+  devDistractors: COUNT,
   checkpointEvery: COUNT,
   keepCheckpoints: COUNT,
 };
 
 const OTHERS = [
-  ...[
-    'model',
-    'lists',
-    'dev',
-    'corpus',
-    'output',
-    'batching',
-    'resume',
-    'maxMemory',
-    'onStep',
-    'onEvent',
-    'signal',
-    'onProgress',
-  ],
+  ...['model', 'lists', 'dev', 'corpus', 'output', 'batching', 'devData', 'devSplit', 'chooseBy', 'resume'],
+  ...['maxMemory', 'onStep', 'onEvent', 'signal', 'onProgress'],
   ...['device', 'precision', 'pooling', 'queryPrefix', 'passagePrefix', 'revision'],
 ] as const;
 
@@ -209,7 +217,7 @@ export const trainingOptionNames: readonly string[] = [...Object.keys(NUMBERS), 
 /** Options that say where, how safely and how fast, but not what: they change a result by rounding at most. */
 export const undecisiveOptions: readonly string[] = [
   ...['model', 'lists', 'dev', 'corpus', 'output', 'device', 'revision', 'signal', 'onProgress', 'onStep', 'onEvent'],
-  ...['tokenBudget', 'keepBytes', 'maxMemory', 'checkpointEvery', 'keepCheckpoints', 'resume'],
+  ...['devData', 'devSplit', 'tokenBudget', 'keepBytes', 'maxMemory', 'checkpointEvery', 'keepCheckpoints', 'resume'],
 ];
 
 /**
@@ -237,6 +245,7 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
   if (options.batching !== 'random' && options.batching !== 'clustered') {
     throw new InvalidArgumentError('batching', "'random' or 'clustered'", options.batching);
   }
+  checkHumanDev(options);
   if (!['auto', 'must', 'never'].includes(options.resume)) {
     throw new InvalidArgumentError('resume', "'auto', 'must' or 'never'", options.resume);
   }
@@ -247,4 +256,17 @@ export function settleOptions(given: TrainingOptions): SettledOptions {
     throw new InvalidArgumentError('listwiseWeight', 'a number above 0 where contrastiveWeight is 0', 0);
   }
   return options;
+}
+
+function checkHumanDev({ devData, devSplit, chooseBy }: SettledOptions): void {
+  for (const [name, value] of Object.entries({ devData, devSplit })) {
+    if (value === undefined || (typeof value === 'string' && value !== '')) continue;
+    throw new InvalidArgumentError(name, name === 'devData' ? 'a directory' : 'a name', value);
+  }
+  if (chooseBy !== 'loss' && chooseBy !== 'nDCG@10') {
+    throw new InvalidArgumentError('chooseBy', "'loss' or 'nDCG@10'", chooseBy);
+  }
+  if (chooseBy === 'nDCG@10' && devData === undefined) {
+    throw new InvalidArgumentError('devData', "queries that people judged, as chooseBy is 'nDCG@10',", devData);
+  }
 }

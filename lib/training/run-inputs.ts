@@ -1,6 +1,7 @@
 import { hashJson, type Json } from '../hashes.js';
 import type { EmbeddingModel } from '../models/model.js';
 import { versions } from '../versions.js';
+import type { HumanDev } from './human-dev.js';
 import { type SettledOptions, undecisiveOptions } from './options.js';
 import type { TrainingData } from './training-set.js';
 
@@ -15,7 +16,7 @@ export interface RunInputs {
 
 /** What decides a run over this model and data. */
 export async function describeInputs(
-  { model, modelHash }: { model: EmbeddingModel; modelHash: string },
+  { model, modelHash, human }: { model: EmbeddingModel; modelHash: string; human: HumanDev | undefined },
   { sets }: TrainingData,
   options: SettledOptions,
 ): Promise<RunInputs> {
@@ -27,7 +28,10 @@ export async function describeInputs(
       ...(Object.fromEntries(decisive) as Record<string, Json>),
       ...{ queryPrefix, passagePrefix, pooling, precision: model.encoder.precision },
     },
-    hashes: { model: modelHash, ...hashesOf(sets) },
+    hashes: {
+      ...{ model: modelHash, ...hashesOf(sets) },
+      ...(human && { 'dev data': await human.hash(options.signal) }),
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { InvalidArgumentError } from '../errors.js';
 import { removeLeftovers } from '../formats/leftovers.js';
 import { makeDirectory, writing } from '../formats/writing.js';
 import { hashFile, hashModel } from '../hashes.js';
@@ -11,6 +12,7 @@ import { lockOutput } from '../output-lock.js';
 import { matchTeacher } from './base-entropy.js';
 import { CheckpointSchedule } from './checkpoint-schedule.js';
 import { type Checkpoint, type CheckpointFacts, Checkpoints } from './checkpoints.js';
+import { HumanDev } from './human-dev.js';
 import { KeptModel } from './kept-model.js';
 import { TrainingLog } from './log.js';
 import { startingState, TrainingLoop } from './loop.js';
@@ -58,7 +60,15 @@ export async function trainListwise(options: TrainingOptions): Promise<TrainingR
     const modelHash = await hashModel(base, signal);
     const store = new TokenStore(join(settled.output, 'tokens'));
     await using data = await openTrainingData(model, sources, { ...settled, ...lengths, modelHash, store });
-    const result = await train({ model, modelHash, data, options: settled, started });
+    if (settled.devData !== undefined && !hasDev(data)) {
+      throw new InvalidArgumentError(
+        'dev',
+        'lists for dev beside devData, which is measured where their losses are,',
+        undefined,
+      );
+    }
+    const human = await HumanDev.open(model, settled);
+    const result = await train({ model, modelHash, data, human, options: settled, started });
     await store.clear();
     return result;
   } finally {
@@ -86,14 +96,15 @@ interface Run {
   /** SHA-256 of the base model's files. */
   modelHash: string;
   data: TrainingData;
+  human: HumanDev | undefined;
   options: SettledOptions;
   /** When the call came, by performance.now(). */
   started: number;
 }
 
-async function train({ model, modelHash, data, options, started }: Run): Promise<TrainingResult> {
+async function train({ model, modelHash, data, human, options, started }: Run): Promise<TrainingResult> {
   const { output } = options;
-  const inputs = await describeInputs({ model, modelHash }, data, options);
+  const inputs = await describeInputs({ model, modelHash, human }, data, options);
   const checkpoints = new Checkpoints(join(output, 'checkpoints'), options.keepCheckpoints);
   const kept = new KeptModel(model, output, options.signal);
   const start = await startRun(model, inputs, { options, checkpoints });
@@ -106,7 +117,7 @@ async function train({ model, modelHash, data, options, started }: Run): Promise
   await writing(summary, () => rm(summary, { force: true }));
   if (!checkpoint) await checkpoints.clear();
   if (checkpoint) await kept.restore(checkpoint);
-  const result = await runLoop({ model, modelHash, data, options, inputs, checkpoints, kept, checkpoint });
+  const result = await runLoop({ model, modelHash, data, human, options, inputs, checkpoints, kept, checkpoint });
   const whole = { ...result, seconds: (performance.now() - started) / 1000 };
   await writeSummary(options, { ...whole, inputs, weights: await hashFile(weightsFile(model, kept.directory)) });
   await checkpoints.clear();
@@ -132,7 +143,7 @@ async function runLoop(run: LoopRun): Promise<Omit<TrainingResult, 'seconds'>> {
     machine: await describeMachine(model),
   };
   const loop = new TrainingLoop({
-    ...{ model, data, options, loss, plan, log, state },
+    ...{ model, data, human: run.human, options, loss, plan, log, state },
     schedule: new CheckpointSchedule(options.checkpointEvery),
     keepWeights: () => kept.keep(),
     writeCheckpoint: (trainer) => writeCheckpoint(run, { facts, log, trainer }),

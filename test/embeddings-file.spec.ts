@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readEmbeddings, recordOf, writeEmbeddings } from '../lib/cli/embeddings-file.js';
 import { Embedder } from '../lib/embedder.js';
+import { readEmbeddings, recordOf, writeEmbeddings } from '../lib/embeddings/file.js';
 import { temporaryDirectory, writeJson, writeTinyModel } from './helpers.js';
 
 const { signal } = new AbortController();

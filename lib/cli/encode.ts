@@ -1,12 +1,10 @@
-import { extname } from 'node:path';
 import { passageText } from '../corpus/passage.js';
 import type { CountTokens } from '../corpus/splitter.js';
-import { InvalidArgumentError } from '../errors.js';
+import { checkSameSpace, recordOf } from '../embeddings/file.js';
+import { type IfExists, ifExistsChoices, openTarget } from '../embeddings/target.js';
 import { readQueries } from '../formats/beir.js';
-import { writeJsonl } from '../formats/jsonl.js';
 import { type CommandSpec, grouped, type Session } from './command.js';
 import { corpusOf, corpusReadingOptions } from './corpus-options.js';
-import { recordOf, writeEmbeddings } from './embeddings-file.js';
 import { lengthOption, loadingOptions, loadingOptionsOf, modelOption } from './model-options.js';
 
 export const encodeCommand: CommandSpec = {
@@ -14,13 +12,21 @@ export const encodeCommand: CommandSpec = {
   summary: 'turn passages or queries into embeddings',
   description:
     'Encodes passages (any corpus that `search` takes) or queries (JSON Lines of _id and text): a file, or a ' +
-    'directory that has them.\n\nWrites, by the ending of --output: .npy, a matrix for numpy.load, with ' +
-    '<output>.json beside it (ids of the rows, model, prefix, length); or .jsonl, a line {"_id", "embedding"} for each ' +
-    'text. Embeddings have unit length, so an inner product is a cosine.',
+    'directory that has them.\n\nWrites, by the ending of --output: .npy, a matrix for numpy.load; .parquet (_id, text, ' +
+    'embedding); .jsonl, a line {"_id", "embedding"} for each text; or .lance, a LanceDB table (`npm install ' +
+    '@lancedb/lancedb apache-arrow` once). Embeddings have unit length, so an inner product is a cosine.\n\nBeside it, ' +
+    '<output>.json says which model, prefixes, length and texts they are of. Where that names another model than ' +
+    'the one given, nothing is written: vectors of two models do not compare.',
   options: [
     modelOption,
     { name: 'input', kind: 'text', value: 'path', required: true, help: 'file or directory of texts' },
-    { name: 'output', kind: 'text', value: 'file', required: true, help: '.npy or .jsonl' },
+    { name: 'output', kind: 'text', value: 'file', required: true, help: 'ends in .npy, .parquet, .jsonl or .lance' },
+    {
+      name: 'ifExists',
+      kind: 'text',
+      choices: ifExistsChoices,
+      help: 'embeddings of another model there: refuse; replace them; or append to a .lance table (default: refuse)',
+    },
     { name: 'kind', kind: 'text', choices: ['passage', 'query'], help: 'which prefix applies (default: passage)' },
     lengthOption,
     ...loadingOptions,
@@ -40,18 +46,17 @@ export const encodeCommand: CommandSpec = {
     const { signal, onProgress } = session;
     const { model, input, output } = options as { model: string; input: string; output: string };
     const { kind = 'passage', maxLength } = options as { kind?: 'passage' | 'query'; maxLength?: number };
-    const format = extname(output);
-    if (format !== '.npy' && format !== '.jsonl') {
-      throw new InvalidArgumentError('output', 'a file name that ends in .npy or .jsonl', output);
-    }
+    const ifExists = (options['ifExists'] ?? 'refuse') as IfExists;
+    const target = openTarget(output, ifExists);
     const { Embedder } = await import('../embedder.js');
     await using embedder = await Embedder.load(model, { ...loadingOptionsOf(options), signal, onProgress });
     const { countTokens } = embedder;
     const { ids, texts } = await readTexts(input, { ...options, kind }, { ...session, countTokens });
-    const values = await embedder.encode(texts, { kind, maxLength, signal, onProgress });
     const record = await recordOf(embedder, { model, kind, texts, maxLength, signal });
-    if (format === '.npy') await writeEmbeddings(output, { record: { ...record, ids }, values, signal });
-    else await writeJsonl(output, rows(ids, values), { signal });
+    // Before the work, which may take hours.
+    if (ifExists !== 'replace') await checkSameSpace(output, record);
+    const values = await embedder.encode(texts, { kind, maxLength, signal, onProgress });
+    await target.write({ record: { ...record, ids }, texts, values, signal });
     return {
       json: { output, texts: ids.length, ...record },
       text: `${ids.length} embeddings of ${record.dimension} numbers: ${output}`,
@@ -71,11 +76,4 @@ async function readTexts(
   }
   const corpus = await corpusOf(input, options, session);
   return { ids: [...corpus.ids()], texts: Array.from(corpus, (passage) => passageText(passage)) };
-}
-
-function* rows(ids: readonly string[], values: Float32Array): Generator<object> {
-  const dimension = values.length / ids.length;
-  for (const [row, id] of ids.entries()) {
-    yield { _id: id, embedding: Array.from(values.subarray(row * dimension, (row + 1) * dimension)) };
-  }
 }

@@ -1,7 +1,11 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { embedCorpus } from '../candidates/embeddings.js';
 import type { Corpus } from '../corpus/corpus.js';
 import { passageText } from '../corpus/passage.js';
 import type { Embedder } from '../embedder.js';
+import { readEmbeddings, recordOf, writeEmbeddings } from '../embeddings/file.js';
+import { NotFoundError } from '../errors.js';
 import { readQueries } from '../formats/beir.js';
 import { writeTrecRun } from '../formats/trec.js';
 import { searchEmbeddings, toRun } from '../search.js';
@@ -9,7 +13,6 @@ import { oneLine } from '../terminal.js';
 import type { LongWork, Query, Run } from '../types.js';
 import { type CommandSpec, grouped, UsageError } from './command.js';
 import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
-import { readEmbeddings, recordOf, writeEmbeddings } from './embeddings-file.js';
 import { lengthOption, loadingOptions, loadingOptionsOf, modelOption } from './model-options.js';
 
 export const searchCommand: CommandSpec = {
@@ -20,8 +23,14 @@ export const searchCommand: CommandSpec = {
     'first; with --embeddings that is done once and kept.',
   texts: { name: 'query', help: 'queries, each in quotes' },
   options: [
-    modelOption,
-    { name: 'corpus', kind: 'text', value: 'path', required: true, help: CORPUS_HELP },
+    {
+      name: 'run',
+      kind: 'text',
+      value: 'directory',
+      help: "a run of specialize: its model/ and its corpus, whose embeddings are kept in the run's search/",
+    },
+    { ...modelOption, required: false },
+    { name: 'corpus', kind: 'text', value: 'path', help: CORPUS_HELP },
     { name: 'queries', kind: 'text', value: 'file', help: 'JSON Lines of _id and text, instead of queries here' },
     { name: 'k', kind: 'whole', value: 'passages', help: 'how many to find for each query (default: 10)' },
     {
@@ -36,6 +45,7 @@ export const searchCommand: CommandSpec = {
     ...grouped('Corpus', corpusReadingOptions),
   ],
   examples: [
+    { line: 'search --run runs/cranfield "what is boundary layer transition?"', purpose: 'ask what a run made' },
     {
       line: 'search --model runs/cranfield/model --corpus cranfield "what is boundary layer transition?"',
       purpose: 'ask a question',
@@ -45,7 +55,11 @@ export const searchCommand: CommandSpec = {
       purpose: 'many queries, corpus encoded once',
     },
   ],
-  async run(options, session, texts) {
+  async run(given, session, texts) {
+    const options = typeof given['run'] === 'string' ? await ofRun(given['run'], given) : given;
+    for (const name of ['model', 'corpus']) {
+      if (options[name] === undefined) throw new UsageError(`search needs --run, or --model and --corpus.`);
+    }
     const { signal, onProgress } = session;
     const work = { signal, onProgress };
     const { model, saveRun, k = 10 } = options as { model: string; saveRun?: string; k?: number };
@@ -66,6 +80,22 @@ export const searchCommand: CommandSpec = {
     return { json: { queries: results(queries, run, corpus) }, text: readable(queries, run, corpus) };
   },
 };
+
+/** What a run recommends and searched, beside what was given here. */
+async function ofRun(run: string, given: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const file = join(run, 'corpus.json');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new NotFoundError(`Expected the directory of a run, with corpus.json, at ${run} but there is none.`, {
+      cause,
+    });
+  });
+  const { source, reading } = JSON.parse(text) as { source?: string; reading?: object };
+  if (source === undefined && given['corpus'] === undefined) {
+    throw new UsageError(`${file} does not say where the run's corpus is: give --corpus.`);
+  }
+  const kept = { model: join(run, 'model'), corpus: source, embeddings: join(run, 'search', 'passages.npy') };
+  return { ...kept, ...(given['corpus'] === undefined && reading), ...given };
+}
 
 function lengthOf({ maxLength }: Record<string, unknown>): { maxLength?: number } {
   return maxLength === undefined ? {} : { maxLength: maxLength as number };

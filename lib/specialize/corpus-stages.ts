@@ -1,8 +1,8 @@
 import { rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { encodeCorpus } from '../candidates/embeddings-file.js';
 import { countMistakes } from '../corpus/cleaning.js';
-import { requirePassages } from '../corpus/corpus.js';
+import { corpusOptionsOf, requirePassages } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
 import { readIds } from '../corpus/id-file.js';
 import { writeLines } from '../formats/atomic.js';
@@ -45,11 +45,17 @@ export async function corpusStage(bench: Workbench): Promise<Stage> {
         ...(corpus.report && countMistakes(corpus.report)),
       };
       await writeLines(directory.file('corpus'), [
-        JSON.stringify({ sha256, ...counts, mistakes: corpus.report, excluded }, null, 2),
+        JSON.stringify({ sha256, ...counts, ...sourceOf(options), mistakes: corpus.report, excluded }, null, 2),
       ]);
       return counts;
     },
   };
+}
+
+/** Where the corpus is and how it was read, for `listwise search --run`. */
+function sourceOf(options: SettledOptions): object {
+  if (typeof options.corpus !== 'string') return {};
+  return { source: resolve(options.corpus), reading: corpusOptionsOf(options) };
 }
 
 async function excludedIds({ corpus, options }: Workbench): Promise<string[]> {

@@ -1,23 +1,29 @@
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { readNpy, writeNpy } from '../candidates/npy.js';
 import type { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
-import { writing } from '../formats/writing.js';
+import { writeLines } from '../formats/atomic.js';
 import { hashModel, hashTexts } from '../hashes.js';
 
-/** What stands beside a .npy file of embeddings, as <file>.json: how they were made, and the id of each row. */
+/**
+ * What stands beside embeddings, as <output>.json: how they were made, and the id of each row. It is the guard against
+ * vectors of two models in one place.
+ */
 export interface EmbeddingsRecord {
   model: string;
   /** SHA-256 over the model's files, so that vectors of two models are not mixed. */
   modelHash: string;
   kind: 'query' | 'passage';
   prefix: string;
+  /** Both prefixes, as queries must be encoded to search passages and the other way round. */
+  prompts: { query: string; passage: string };
   pooling: string;
   normalize: boolean;
   maxLength: number;
   dimension: number;
-  /** SHA-256 over the texts in order, so that a changed text does not keep its old vector. */
+  /** SHA-256 over the texts in order, so that a changed text does not keep its old vector; '' of a table that grew. */
   textsHash: string;
   ids: string[];
 }
@@ -42,6 +48,7 @@ export async function recordOf(
     modelHash: await hashModel(embedder.directory, signal),
     kind,
     prefix: kind === 'query' ? queryPrefix : passagePrefix,
+    prompts: { query: queryPrefix, passage: passagePrefix },
     pooling,
     normalize,
     maxLength: maxLength ?? own,
@@ -57,7 +64,12 @@ export async function writeEmbeddings(
 ): Promise<void> {
   const { ids, dimension } = record;
   await writeNpy(file, { rows: ids.length, columns: dimension, values }, { signal });
-  await writing(`${file}.json`, () => writeFile(`${file}.json`, `${JSON.stringify(record)}\n`));
+  await writeRecord(file, record);
+}
+
+/** The record beside embeddings of whatever format. */
+export async function writeRecord(file: string, record: EmbeddingsRecord): Promise<void> {
+  await writeLines(`${file}.json`, [JSON.stringify(record)]);
 }
 
 /**
@@ -73,7 +85,7 @@ export async function readEmbeddings(
   for (const [field, wanted] of Object.entries(expected)) {
     const found = record[field as keyof EmbeddingsRecord];
     // A model may be named in several ways; the hash of its files says which it is.
-    if (field === 'model' || found === wanted) continue;
+    if (field === 'model' || isDeepStrictEqual(found, wanted)) continue;
     if (field === 'modelHash') throw otherModel(file, record.model, expected.model);
     if (field === 'textsHash') throw otherTexts(file);
     throw new DataError(
@@ -86,6 +98,30 @@ export async function readEmbeddings(
   if (rows === record.ids.length && columns === record.dimension) return { ids: record.ids, values };
   const problem = `Expected ${record.ids.length} × ${record.dimension} numbers, as ${file}.json says, but found ${rows} × ${columns}.`;
   throw new DataError({ file }, problem);
+}
+
+/** What two vectors must have in common to be compared. */
+const SPACE = ['modelHash', 'prompts', 'pooling', 'normalize', 'dimension'] as const;
+
+/**
+ * Checks that new embeddings may stand where others were written: both are of one model, read in one way.
+ * @param file where the others are, if there are any
+ * @throws DataError naming what differs
+ */
+export async function checkSameSpace(file: string, record: Omit<EmbeddingsRecord, 'ids'>): Promise<void> {
+  if (!existsSync(`${file}.json`)) return;
+  const there = await readRecord(`${file}.json`);
+  for (const field of SPACE) {
+    if (isDeepStrictEqual(there[field], record[field])) continue;
+    const [before, now] = [there, record].map((one) =>
+      field === 'modelHash' ? one.model : JSON.stringify(one[field]),
+    );
+    throw new DataError(
+      { file: `${file}.json`, field },
+      `Expected the embeddings that are there to be of the same model, but they have ${before} and these ${now}. ` +
+        'Vectors of two models do not compare: embed everything anew (--if-exists replace), or name another output.',
+    );
+  }
 }
 
 function otherModel(file: string, found: unknown, wanted: string): DataError {

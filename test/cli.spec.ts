@@ -359,9 +359,9 @@ describe('listwise (command line)', function () {
     });
 
     it('refuses an output that it cannot write', async () => {
-      const { code, stderr } = await run('encode', '--model', model, '--input', data, '--output', 'x.parquet');
+      const { code, stderr } = await run('encode', '--model', model, '--input', data, '--output', 'x.csv');
       expect(code).to.equal(2);
-      expect(stderr).to.include('for --output but received "x.parquet"');
+      expect(stderr).to.include('for --output but received "x.csv"');
     });
   });
 

@@ -36,6 +36,11 @@ Error systemError(const std::string& code, const std::string& doing, const std::
   return Error(code, "Could not " + doing + " " + path + ": " + std::strerror(errno) + ".");
 }
 
+Error writeError(const std::string& path) {
+  return Error("NOT_WRITABLE", "Cannot write " + path + ": " + std::strerror(errno) +
+                                   "; make room, check the permissions, or give another path.");
+}
+
 // Bytes of one element of a safetensors dtype; 0 for one this project does not know.
 uint64_t elementSize(const std::string& dtype) {
   if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
@@ -72,7 +77,7 @@ void writeAll(int fd, const std::byte* data, uint64_t size, const std::string& p
   while (size > 0) {
     const ssize_t written = ::write(fd, data, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw systemError("BAD_DATA", "write", path);
+    if (written < 0) throw writeError(path);
     data += written;
     size -= static_cast<uint64_t>(written);
   }
@@ -139,13 +144,13 @@ void writeSafetensors(const std::string& path, std::map<std::string, TensorBytes
   const std::string json = writeSafetensorsHeader(header);
   const uint64_t headerBytes = json.size();
   const File file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  if (file.fd() < 0) throw systemError("BAD_DATA", "create", path);
+  if (file.fd() < 0) throw writeError(path);
   writeAll(file.fd(), reinterpret_cast<const std::byte*>(&headerBytes), lengthBytes, path);
   writeAll(file.fd(), reinterpret_cast<const std::byte*>(json.data()), json.size(), path);
   for (const auto& [name, tensor] : tensors) {
     writeAll(file.fd(), tensor.data, tensor.info.end - tensor.info.begin, path);
   }
-  if (::fsync(file.fd()) != 0) throw systemError("BAD_DATA", "write", path);
+  if (::fsync(file.fd()) != 0) throw writeError(path);
 }
 
 }  // namespace listwise::core

@@ -18,7 +18,20 @@ export interface PackedTexts {
 
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 export type Precision = 'fp32' | 'bf16' | 'int8';
-export type Pooling = 'mean' | 'first-token';
+/**
+ * How token states become one row. 'weighted-mean' weighs a token by its place, counted from 1; 'mean-sqrt-length'
+ * divides their sum by the root of their number.
+ */
+export type Pooling = 'mean' | 'first-token' | 'max' | 'weighted-mean' | 'last-token' | 'mean-sqrt-length';
+
+/** A linear layer on pooled rows, whose file holds `linear.weight` and, if it has one, `linear.bias`. */
+export interface DenseSpec {
+  file: string;
+  inputs: number;
+  outputs: number;
+  bias: boolean;
+  activation: 'identity' | 'tanh' | 'relu' | 'gelu' | 'sigmoid';
+}
 
 /** One way in which the tokens of a text see each other. */
 export interface AttentionKind {
@@ -74,6 +87,8 @@ export interface EncoderSpec {
   files: string[];
   architecture: Architecture;
   weightNames: WeightNames;
+  /** Layers after pooling, in their order; default none. Weights of theirs that `files` hold, joined, go first. */
+  dense?: DenseSpec[];
   device: Device;
   /**
    * Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' is meant for CUDA;
@@ -235,8 +250,11 @@ export interface NativeEncoder {
   readonly precision: Precision;
   /** Texts × dimension embeddings, in the order of the texts. */
   encode(args: EncodeArgs): NativeJob<Float32Array>;
-  /** Writes the weights under the names they were read by, other tensors of the source files included. */
-  save(args: { file: string }): NativeJob<void>;
+  /**
+   * Writes the weights under the names they were read by, other tensors of the source files included. Dense layers go
+   * into files of their own where these are given, else into the same one, joined, their names with `dense.N.` before.
+   */
+  save(args: { file: string; denseFiles?: string[] }): NativeJob<void>;
   /** Names, as in the weights file, of the parameters that training changes. */
   parameterNames(): string[];
   parameter(name: string): Float32Array;

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { readModelDirectory } from '../lib/models/directory.js';
 import { gatherTexts } from '../lib/models/packed-texts.js';
+import { poolings } from '../lib/models/settings.js';
 import { type BatchArgs, type EncoderSpec, native, type PackedTexts, runJob } from '../lib/native.js';
 import { Random } from '../lib/random.js';
 import { expectClose, norm, readSafetensors, type Tensors, temporaryDirectory, writeSafetensors } from './helpers.js';
@@ -91,6 +92,49 @@ function expectSame(actual: Map<string, Float32Array>, expected: Map<string, Flo
   }
 }
 
+/**
+ * Compares the gradient of each tensor with what a step along it does to the loss.
+ * @returns how many tensors were compared
+ */
+async function checkGradients(spec: EncoderSpec, batch: BatchArgs, tolerance = 0.02): Promise<number> {
+  const gradients = await gradientsOf(spec, batch);
+  const whole = lengthOf(gradients);
+  const weights = await allWeights(spec);
+  const file = join(temporaryDirectory(), 'moved.safetensors');
+  let compared = 0;
+  for (const [tensor, gradient] of gradients) {
+    const length = norm(gradient);
+    // The keys' biases move all scores of a query alike.
+    if (/(key|k_lin|attn\.k)\.bias$/.test(tensor)) {
+      expect(length / whole, tensor).to.be.below(1e-4);
+      continue;
+    }
+    expect(length / whole, `share of ${tensor}`).to.be.above(3e-4);
+    // So long a step along the gradient that the loss changes by about 0.002, well above its rounding errors.
+    const step = Math.min(0.002 / length, 0.05);
+    const lossAt = async (steps: number) => {
+      const by = gradient.map((value) => (steps * step * value) / length);
+      writeSafetensors(file, moved(weights, tensor, by));
+      return lossOf({ ...spec, files: [file] }, batch);
+    };
+    // The central difference of fourth order: the loss is far from straight over such steps.
+    const near = (await lossAt(1)) - (await lossAt(-1));
+    const far = (await lossAt(2)) - (await lossAt(-2));
+    expect((8 * near - far) / (12 * step * length), tensor).to.be.closeTo(1, tolerance);
+    compared++;
+  }
+  return compared;
+}
+
+/** Every weight, those of dense layers under the names that they have in one file with the others. */
+async function allWeights(spec: EncoderSpec): Promise<Tensors> {
+  const encoder = await runJob(() => native().loadEncoder(spec));
+  const file = join(temporaryDirectory(), 'all.safetensors');
+  await runJob(() => encoder.save({ file }));
+  encoder.dispose();
+  return readSafetensors(file);
+}
+
 for (const name of FAMILIES) {
   describe(`the packed block as ${name}`, () => {
     it('gives packed texts what they get one at a time', async () => {
@@ -104,31 +148,7 @@ for (const name of FAMILIES) {
     });
 
     it('has the gradient that finite differences show, tensor by tensor', async () => {
-      const spec = await specOf(name);
-      const gradients = await gradientsOf(spec, shortBatch);
-      const weights = readSafetensors(spec.files[0]!);
-      const whole = lengthOf(gradients);
-      const file = join(temporaryDirectory(), 'moved.safetensors');
-      let reached = 0;
-      for (const [tensor, gradient] of gradients) {
-        const length = norm(gradient);
-        if (tensor.endsWith('key.bias') || tensor.endsWith('k_lin.bias') || tensor.endsWith('attn.k.bias')) {
-          expect(length / whole, tensor).to.be.below(1e-4);
-          continue;
-        }
-        expect(length / whole, `share of ${tensor}`).to.be.above(3e-4);
-        reached++;
-        // So long a step along the gradient that the loss changes by about 0.004, well above its rounding errors.
-        const step = Math.min(0.004 / length, 0.05);
-        const losses: number[] = [];
-        for (const sign of [1, -1]) {
-          const by = gradient.map((value) => (sign * step * value) / length);
-          writeSafetensors(file, moved(weights, tensor, by));
-          losses.push(await lossOf({ ...spec, files: [file] }, shortBatch));
-        }
-        expect((losses[0]! - losses[1]!) / (2 * step * length), tensor).to.be.closeTo(1, 0.02);
-      }
-      expect(reached).to.be.above(15);
+      expect(await checkGradients(await specOf(name), shortBatch)).to.be.above(15);
     });
 
     it('computes texts of several blocks of queries as plain library operations do, forward and backward', async () => {
@@ -146,6 +166,31 @@ for (const name of FAMILIES) {
     });
   });
 }
+
+describe('pooling and dense layers', () => {
+  // Dense layers bring embeddings closer to each other: sharper losses keep differences above rounding errors.
+  const sharp = { ...loss, studentTemperature: 0.1, contrastiveTemperature: 0.1 };
+  const activations = ['identity', 'tanh', 'relu', 'gelu', 'sigmoid'] as const;
+  for (const [i, pooling] of poolings.entries()) {
+    const activation = activations[i % activations.length]!;
+    it(`have the gradient that finite differences show (${pooling}, ${activation})`, async () => {
+      const random = Random.for(i, 'dense');
+      const file = join(temporaryDirectory(), 'dense.safetensors');
+      writeSafetensors(file, {
+        'linear.weight': {
+          shape: [24, 32],
+          values: Float32Array.from({ length: 24 * 32 }, () => random.float() - 0.5),
+        },
+        'linear.bias': { shape: [24], values: Float32Array.from({ length: 24 }, () => random.float() - 0.5) },
+      });
+      const dense = [{ file, inputs: 32, outputs: 24, bias: true, activation }];
+      // The maximum and relu have kinks, over which differences are not the gradient's alone.
+      const tolerance = pooling === 'max' ? 0.15 : 0.02;
+      const batch = { ...shortBatch, pooling, loss: sharp };
+      expect(await checkGradients(await specOf('gte', { dense }), batch, tolerance)).to.be.above(15);
+    });
+  }
+});
 
 describe('positions that start after the padding id', () => {
   it('do not count padding ids that stand in a text, and give these their own row', async () => {

@@ -169,17 +169,27 @@ describe('readModelDirectory', () => {
 
   const unsupported: [string, (directory: string) => void, string][] = [
     [
-      'a Dense module',
+      'a Dense module after Normalize',
       (directory) =>
         writeJson(
           join(directory, 'modules.json'),
           modules(
-            'sentence_transformers.models.Transformer',
-            'sentence_transformers.models.Pooling',
-            'sentence_transformers.models.Dense',
+            ...['Transformer', 'Pooling', 'Normalize', 'Dense'].map((kind) => `sentence_transformers.models.${kind}`),
           ),
         ),
-      'M/modules.json: modules Transformer, Pooling, Dense are not supported; supported: one Transformer, then Pooling, then optionally Normalize.',
+      'M/modules.json: modules Transformer, Pooling, Normalize, Dense are not supported; supported: one Transformer, then Pooling, then any number of Dense, then optionally Normalize.',
+    ],
+    [
+      "a Dense module's activation",
+      (directory) => writeDense(directory, { activation_function: 'torch.nn.modules.activation.Mish' }),
+      'M/2_Dense/config.json: activation_function "torch.nn.modules.activation.Mish" is not supported; supported: ' +
+        'torch.nn.modules.linear.Identity, torch.nn.modules.activation.Tanh, torch.nn.modules.activation.ReLU, ' +
+        'torch.nn.modules.activation.GELU, torch.nn.modules.activation.Sigmoid.',
+    ],
+    [
+      "a Dense module's residual",
+      (directory) => writeDense(directory, { use_residual: true }),
+      'M/2_Dense/config.json: use_residual true is not supported; supported: false.',
     ],
     [
       "an author's own module",
@@ -188,12 +198,12 @@ describe('readModelDirectory', () => {
           join(directory, 'modules.json'),
           modules('custom.Transformer', 'sentence_transformers.models.Pooling'),
         ),
-      'M/modules.json: modules custom.Transformer, Pooling are not supported; supported: one Transformer, then Pooling, then optionally Normalize.',
+      'M/modules.json: modules custom.Transformer, Pooling are not supported; supported: one Transformer, then Pooling, then any number of Dense, then optionally Normalize.',
     ],
     [
-      'pooling by the maximum',
-      (directory) => writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode_max_tokens: true }),
-      'M/1_Pooling/config.json: pooling by max is not supported; supported: mean, cls.',
+      'a way of pooling that is not known',
+      (directory) => writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode: 'median' }),
+      'M/1_Pooling/config.json: pooling by median is not supported; supported: mean, cls, max, mean_sqrt_len_tokens, weightedmean, lasttoken.',
     ],
     [
       'two poolings at once',
@@ -202,7 +212,7 @@ describe('readModelDirectory', () => {
           pooling_mode_cls_token: true,
           pooling_mode_mean_tokens: true,
         }),
-      'M/1_Pooling/config.json: pooling by cls and mean is not supported; supported: mean, cls.',
+      'M/1_Pooling/config.json: pooling by cls and mean is not supported; supported: mean, cls, max, mean_sqrt_len_tokens, weightedmean, lasttoken.',
     ],
     [
       'pooling without the prompt',
@@ -223,6 +233,16 @@ describe('readModelDirectory', () => {
     });
   }
 
+  it('refuses Dense modules of another width or without their weights', async () => {
+    const wide = (directory: string) => writeDense(directory, { in_features: 48 });
+    expect((await refusal(wide)).message).to.equal(
+      'M/2_Dense/config.json expects 48 numbers for in_features, but 32 come in.',
+    );
+    expect((await refusal((directory) => writeDense(directory, {}))).message).to.equal(
+      'M/2_Dense holds no weights: expected model.safetensors or model.safetensors.index.json.',
+    );
+  });
+
   it('refuses a Pooling module of another width', async () => {
     const change = (directory: string) =>
       writeJson(join(directory, '1_Pooling/config.json'), { pooling_mode: 'mean', embedding_dimension: 64 });
@@ -231,6 +251,17 @@ describe('readModelDirectory', () => {
     );
   });
 });
+
+/** A Dense module of 32 to 16 numbers without its weights. */
+function writeDense(directory: string, change: object): void {
+  const paths = { Transformer: '', Pooling: '1_Pooling', Dense: '2_Dense' };
+  const entries = Object.entries(paths).map(([kind, path]) => ({ path, type: `sentence_transformers.models.${kind}` }));
+  writeJson(join(directory, 'modules.json'), entries);
+  mkdirSync(join(directory, '2_Dense'), { recursive: true });
+  const sizes = { in_features: 32, out_features: 16, bias: true };
+  const config = { ...sizes, activation_function: 'torch.nn.modules.activation.Tanh', ...change };
+  writeJson(join(directory, '2_Dense', 'config.json'), config);
+}
 
 describe('recipeFor', () => {
   const represent = 'Represent this sentence for searching relevant passages: ';
@@ -243,6 +274,16 @@ describe('recipeFor', () => {
     ['intfloat/multilingual-e5-small', 'query: ', 'passage: ', 'mean'],
     ['sentence-transformers/all-MiniLM-L6-v2', '', '', 'mean'],
     ['/models/all-MiniLM-L6-v2/', '', '', 'mean'],
+    ['sentence-transformers/all-mpnet-base-v2', '', '', 'mean'],
+    ['sentence-transformers/sentence-t5-base', '', '', 'mean'],
+    ['intfloat/multilingual-e5-large', 'query: ', 'passage: ', 'mean'],
+    ['BAAI/bge-m3', '', '', 'first-token'],
+    ['Snowflake/snowflake-arctic-embed-l-v2.0', 'query: ', '', 'first-token'],
+    ['Snowflake/snowflake-arctic-embed-m-v2.0', 'query: ', '', 'first-token'],
+    ['Alibaba-NLP/gte-base-en-v1.5', '', '', 'first-token'],
+    ['Alibaba-NLP/gte-multilingual-base', '', '', 'first-token'],
+    ['Alibaba-NLP/gte-modernbert-base', '', '', 'first-token'],
+    ['nomic-ai/modernbert-embed-base', 'search_query: ', 'search_document: ', 'mean'],
   ];
   for (const [name, queryPrefix, passagePrefix, pooling] of known) {
     it(`knows ${name}`, () => {
@@ -251,9 +292,8 @@ describe('recipeFor', () => {
   }
 
   it('knows nothing of others', () => {
-    const otherFamilies = ['BAAI/bge-m3', 'Snowflake/snowflake-arctic-embed-l-v2.0', 'Alibaba-NLP/gte-base-en-v1.5'];
     const others = ['my-model', 'intfloat/e5-mistral-7b-instruct', 'BAAI/bge-reranker-base', ''];
-    for (const name of [...otherFamilies, 'intfloat/multilingual-e5-base', ...others]) {
+    for (const name of ['intfloat/multilingual-e5-large-instruct', 'BAAI/bge-reranker-v2-m3', ...others]) {
       expect(recipeFor(name), name).to.equal(undefined);
     }
   });

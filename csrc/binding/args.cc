@@ -216,7 +216,9 @@ core::OptimizerOptions readOptimizerOptions(Args& args) {
 }
 
 core::Pooling readPooling(Args& args) {
-  return static_cast<core::Pooling>(args.choice("pooling", {"mean", "first-token"}));
+  return static_cast<core::Pooling>(args.choice(
+      "pooling",
+      {"mean", "first-token", "max", "weighted-mean", "last-token", "mean-sqrt-length"}));
 }
 
 }  // namespace listwise::binding

@@ -74,7 +74,8 @@ Napi::Value Encoder::save(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto encoder = core();
     Args args(info[0], "save");
-    const auto file = args.string("file");
+    core::SaveFiles files{args.string("file"), {}};
+    if (args.has("denseFiles")) files.dense = args.strings("denseFiles");
     args.done();
     Holds holds;
     holds.leases.push_back(lease());
@@ -82,7 +83,7 @@ Napi::Value Encoder::save(const Napi::CallbackInfo& info) {
     return Job<bool, Holds>::start(
         info.Env(), std::move(holds),
         [=](const core::CancelToken&) {
-          encoder->save(file);
+          encoder->save(files);
           return true;
         },
         [](Napi::Env env, bool&) { return env.Undefined(); });

@@ -50,6 +50,18 @@ core::Architecture readArchitecture(Args args) {
   return out;
 }
 
+core::DenseSpec readDense(Args& args) {
+  core::DenseSpec dense;
+  dense.file = args.string("file");
+  dense.inputs = args.integer("inputs");
+  dense.outputs = args.integer("outputs");
+  dense.bias = args.boolean("bias");
+  dense.activation = static_cast<core::DenseActivation>(
+      args.choice("activation", {"identity", "tanh", "relu", "gelu", "sigmoid"}));
+  args.done();
+  return dense;
+}
+
 }  // namespace
 
 core::EncoderSpec readEncoderSpec(Args& args) {
@@ -61,6 +73,9 @@ core::EncoderSpec readEncoderSpec(Args& args) {
   spec.bf16 = precision == 1;
   spec.int8 = precision == 2;
   spec.portable = args.has("kernels") && args.choice("kernels", {"fused", "portable"}) == 1;
+  if (args.has("dense")) {
+    for (auto& dense : args.objects("dense")) spec.dense.push_back(readDense(dense));
+  }
   spec.architecture = readArchitecture(args.object("architecture"));
   return spec;
 }

@@ -7,7 +7,10 @@
 namespace listwise::core {
 
 enum class Activation { Gelu, GeluTanh, Relu, Silu };
-enum class Pooling { Mean, FirstToken };
+// WeightedMean: by the token's place, counted from 1. MeanSqrtLength: the sum by the root of the
+// length.
+enum class Pooling { Mean, FirstToken, Max, WeightedMean, LastToken, MeanSqrtLength };
+enum class DenseActivation { Identity, Tanh, Relu, Gelu, Sigmoid };
 enum class NormKind { Layer, Rms };
 // After: x = norm(x + f(x)). Before: x = x + f(norm(x)), and a last norm at the end.
 enum class NormPlace { After, Before };
@@ -67,11 +70,22 @@ struct Architecture {
 // Throws INVALID_ARGUMENT naming a field that cannot be.
 void checkArchitecture(const Architecture& architecture);
 
+// A linear layer on pooled rows, in a file of its own: sentence-transformers' Dense module.
+struct DenseSpec {
+  std::string file;
+  int64_t inputs = 0;
+  int64_t outputs = 0;
+  bool bias = true;
+  DenseActivation activation = DenseActivation::Identity;
+};
+
 struct EncoderSpec {
   std::vector<std::string> files;
   Architecture architecture;
   // Parameter key → name in the files, "{layer}" standing for the layer's number.
   std::map<std::string, std::string> weightNames;
+  // After pooling, in their order.
+  std::vector<DenseSpec> dense;
   std::string device = "cpu";
   bool bf16 = false;
   // Products by int8 weights and activations, on the CPU and forward only.
@@ -79,6 +93,11 @@ struct EncoderSpec {
   // Plain library operations instead of the fused CPU kernels: the reference that tests and benches
   // compare with.
   bool portable = false;
+
+  // Numbers of an embedding.
+  int64_t dimension() const {
+    return dense.empty() ? architecture.hiddenSize : dense.back().outputs;
+  }
 };
 
 }  // namespace listwise::core

@@ -37,7 +37,7 @@ at::Tensor BatchPass::indexOf(const MicroBatch& batch) const {
 }
 
 at::Tensor BatchPass::forward() {
-  auto embeddings = at::empty({texts_.count(), encoder_.spec.architecture.hiddenSize},
+  auto embeddings = at::empty({texts_.count(), encoder_.spec.dimension()},
                               encoder_.parameters.master().options());
   for (size_t i = 0; i < batches_.size();) {
     startMicroBatch();

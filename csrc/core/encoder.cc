@@ -14,6 +14,7 @@
 #include "encoder_impl.h"
 #include "memory.h"
 #include "nn/memory_pool.h"
+#include "nn/pooling.h"
 
 namespace listwise::core {
 namespace {
@@ -21,8 +22,22 @@ namespace {
 // Below this a pooled vector has no direction; as torch.nn.functional.normalize.
 constexpr double smallestLength = 1e-12;
 
+void checkDense(const EncoderSpec& spec) {
+  int64_t width = spec.architecture.hiddenSize;
+  for (const auto& dense : spec.dense) {
+    if (dense.inputs != width || dense.outputs < 1) {
+      throw invalidArgument("Expected a dense layer of " + std::to_string(width) +
+                            " inputs, as many as come in, and 1 or more outputs but received " +
+                            std::to_string(dense.inputs) + " and " + std::to_string(dense.outputs) +
+                            " (" + dense.file + ").");
+    }
+    width = dense.outputs;
+  }
+}
+
 void checkSpec(const EncoderSpec& spec) {
   checkArchitecture(spec.architecture);
+  checkDense(spec);
   if (spec.files.empty()) throw invalidArgument("Expected at least one weights file in files.");
   const bool isCuda = spec.device == "cuda" || spec.device.starts_with("cuda:");
   const std::string number = spec.device.size() > 5 ? spec.device.substr(5) : "0";
@@ -53,12 +68,16 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToke
   const at::NoGradGuard noGrad;
   checkSpec(spec);
   auto impl = std::make_unique<Impl>(spec);
-  std::vector<SafetensorsFile*> files;
+  std::vector<SafetensorsFile*> files, denseFiles;
   for (const auto& path : spec.files) {
     impl->files.push_back(std::make_unique<SafetensorsFile>(path));
     files.push_back(impl->files.back().get());
   }
-  impl->parameters.load(files);
+  for (const auto& dense : spec.dense) {
+    impl->denseFiles.push_back(std::make_unique<SafetensorsFile>(dense.file));
+    denseFiles.push_back(impl->denseFiles.back().get());
+  }
+  impl->parameters.load(files, denseFiles);
   cancel.throwIfCancelled();
   return std::unique_ptr<Encoder>(new Encoder(std::move(impl)));
 }
@@ -67,25 +86,28 @@ at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batc
                                 const EncodeOptions& options, EmbeddingTrace* trace) const {
   auto packed = nn::pack(texts, batch, device(), spec.architecture.paddingId);
   const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
-  auto pooled = ops->pool(hidden, packed, options.pooling);
-  if (!options.normalize) return pooled;
-  const auto lengths = at::linalg_vector_norm(pooled, 2, 1, true).clamp_min_(smallestLength);
-  pooled.div_(lengths);
+  auto pooled = nn::pool(hidden, packed, options.pooling);
+  auto rows = dense.forward(std::move(pooled.rows), trace != nullptr ? &trace->dense : nullptr);
+  if (!options.normalize) return rows;
+  const auto lengths = at::linalg_vector_norm(rows, 2, 1, true).clamp_min_(smallestLength);
+  rows = rows / lengths;
   if (trace != nullptr) {
     trace->packed = std::move(packed);
-    trace->embeddings = pooled;
+    trace->chosen = std::move(pooled.chosen);
+    trace->embeddings = rows;
     trace->lengths = lengths;
   }
-  return pooled;
+  return rows;
 }
 
 // e = v / |v|, so dv = (de - e (e . de)) / |v|.
 void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling,
                                   EmbeddingTrace& trace, const at::Tensor& gradient) const {
   const auto& e = trace.embeddings;
-  const auto dPooled = (dEmbeddings - e * (e * dEmbeddings).sum(1, true)).div_(trace.lengths);
-  const auto type = spec.bf16 ? at::kBFloat16 : at::kFloat;
-  transformer.backward(ops->poolBackward(dPooled, trace.packed, pooling, type), trace.packed,
+  const auto dRows = (dEmbeddings - e * (e * dEmbeddings).sum(1, true)).div_(trace.lengths);
+  const auto dPooled = dense.backward(dRows, trace.dense, gradient);
+  const auto dHidden = nn::poolBackward(dPooled, trace.packed, pooling, trace.chosen);
+  transformer.backward(dHidden.to(spec.bf16 ? at::kBFloat16 : at::kFloat), trace.packed,
                        trace.transformer, gradient);
 }
 
@@ -126,31 +148,65 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
   return out;
 }
 
-void Encoder::save(const std::string& file) const {
+void Encoder::save(const SaveFiles& files) const {
   const at::NoGradGuard noGrad;
-  const auto master = impl_->parameters.master().cpu().contiguous();
+  const auto& impl = *impl_;
+  if (!files.dense) {
+    std::vector<Impl::FilePart> all;
+    for (int64_t i = -1; i < static_cast<int64_t>(impl.denseFiles.size()); ++i)
+      all.push_back({i, true});
+    impl.saveParts(files.transformer, all);
+    return;
+  }
+  if (files.dense->size() != impl.denseFiles.size()) {
+    throw invalidArgument("Expected " + std::to_string(impl.denseFiles.size()) +
+                          " files for the dense layers but received " +
+                          std::to_string(files.dense->size()) + ".");
+  }
+  impl.saveParts(files.transformer, {{-1, false}});
+  for (size_t i = 0; i < files.dense->size(); ++i)
+    impl.saveParts((*files.dense)[i], {{static_cast<int64_t>(i), false}});
+}
+
+void Encoder::Impl::saveParts(const std::string& file, const std::vector<FilePart>& parts) const {
+  const auto master = parameters.master().cpu().contiguous();
   const auto* numbers = master.const_data_ptr<float>();
   std::map<std::string, TensorBytes> tensors;
   std::map<std::string, std::string> metadata{{"format", "pt"}};
-  for (const auto& source : impl_->files) {
-    if (std::filesystem::exists(file) && std::filesystem::equivalent(file, source->path())) {
+  const auto copy = [&](const SafetensorsFile& source) {
+    if (std::filesystem::exists(file) && std::filesystem::equivalent(file, source.path())) {
       throw invalidArgument("Expected another file than " + file +
                             ", which the weights were read from.");
     }
-    metadata.insert(source->metadata().begin(), source->metadata().end());
-    for (const auto& [name, info] : source->tensors())
-      tensors[name] = {info, source->data(info), info.end - info.begin};
+    metadata.insert(source.metadata().begin(), source.metadata().end());
+    for (const auto& [name, info] : source.tensors())
+      tensors[name] = {info, source.data(info), info.end - info.begin};
+  };
+  for (const auto& part : parts) {
+    if (part.dense < 0) {
+      for (const auto& source : files) copy(*source);
+    } else if (!part.isJoined) {
+      copy(*denseFiles[static_cast<size_t>(part.dense)]);
+    }
   }
-  for (const auto& tensor : impl_->parameters.fileTensors()) {
-    tensors[tensor.name] = {{"F32", tensor.shape},
-                            reinterpret_cast<const std::byte*>(numbers + tensor.offset),
-                            static_cast<uint64_t>(tensor.elements) * sizeof(float)};
+  // A source may have been joined of all parts.
+  for (const auto& tensor : parameters.fileTensors()) {
+    if (tensor.dense >= 0) tensors.erase(tensor.name);
+  }
+  for (const auto& part : parts) {
+    for (const auto& tensor : parameters.fileTensors()) {
+      if (tensor.dense != part.dense) continue;
+      tensors[part.isJoined ? tensor.name : tensor.nameInFile()] = {
+          {"F32", tensor.shape},
+          reinterpret_cast<const std::byte*>(numbers + tensor.offset),
+          static_cast<uint64_t>(tensor.elements) * sizeof(float)};
+    }
   }
   writeSafetensors(file, std::move(tensors), metadata);
 }
 
 int64_t Encoder::dimension() const {
-  return impl_->spec.architecture.hiddenSize;
+  return impl_->spec.dimension();
 }
 const EncoderSpec& Encoder::spec() const {
   return impl_->spec;

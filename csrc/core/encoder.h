@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,14 @@ struct EncodeOptions {
   int64_t tokenBudget = 0;
 };
 
-// A transformer with its weights. Not for two threads at once; the binding sees to that.
+struct SaveFiles {
+  std::string transformer;
+  // One for each dense layer; where there are none, all weights go into the one file.
+  std::optional<std::vector<std::string>> dense;
+};
+
+// A transformer with its weights, and what follows pooling. Not for two threads at once; the
+// binding sees to that.
 class Encoder {
  public:
   // Throws BAD_MODEL where the files lack a weight or one has another shape than the architecture
@@ -28,9 +36,9 @@ class Encoder {
   std::vector<float> encode(const PackedTexts& texts, const EncodeOptions& options,
                             const CancelToken& cancel) const;
 
-  // Writes one safetensors file with the trained weights in fp32 and every other tensor of the
-  // source files as it was.
-  void save(const std::string& file) const;
+  // Writes safetensors files with the trained weights in fp32 and every other tensor of the source
+  // files as it was.
+  void save(const SaveFiles& files) const;
 
   int64_t dimension() const;
   const EncoderSpec& spec() const;

@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "encoder.h"
+#include "nn/dense.h"
 #include "nn/ops.h"
 #include "nn/packed.h"
 #include "nn/parameters.h"
@@ -14,8 +15,10 @@ namespace listwise::core {
 struct EmbeddingTrace {
   nn::Packed packed;
   nn::Trace transformer;
-  at::Tensor embeddings;  // [n, H] of unit length
-  at::Tensor lengths;     // [n, 1] of the pooled vectors before
+  at::Tensor chosen;  // by pooling with Pooling::Max
+  std::vector<nn::DenseTrace> dense;
+  at::Tensor embeddings;  // [n, dimension] of unit length
+  at::Tensor lengths;     // [n, 1] before
 };
 
 struct Encoder::Impl {
@@ -23,14 +26,23 @@ struct Encoder::Impl {
       : spec(s),
         parameters(s),
         ops(nn::makeOps(s)),
-        transformer(spec.architecture, parameters, *ops) {}
+        transformer(spec.architecture, parameters, *ops),
+        dense(spec, parameters) {}
 
-  // fp32 [n, H] for the texts of a micro-batch, in its order; fills `trace` if given.
+  // fp32 [n, dimension] for the texts of a micro-batch, in its order; fills `trace` if given.
   at::Tensor embed(const JoinedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,
                    EmbeddingTrace* trace) const;
   // Adds to `gradient`; `dEmbeddings` is the gradient of what embed returned, of unit length.
   void embedBackward(const at::Tensor& dEmbeddings, Pooling pooling, EmbeddingTrace& trace,
                      const at::Tensor& gradient) const;
+
+  // The transformer (-1) or a dense layer, whose names have its key before them where files are
+  // joined.
+  struct FilePart {
+    int64_t dense;
+    bool isJoined;
+  };
+  void saveParts(const std::string& file, const std::vector<FilePart>& parts) const;
 
   at::Device device() const { return at::Device(spec.device); }
 
@@ -38,7 +50,9 @@ struct Encoder::Impl {
   nn::Parameters parameters;
   std::unique_ptr<nn::Ops> ops;
   nn::Transformer transformer;
+  nn::DenseLayers dense;
   std::vector<std::unique_ptr<SafetensorsFile>> files;
+  std::vector<std::unique_ptr<SafetensorsFile>> denseFiles;
 };
 
 }  // namespace listwise::core

@@ -134,7 +134,7 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
 TrainerMemory Trainer::memory() const {
   const auto& master = impl_->encoder.parameters.master();
   const auto bytes = [](const at::Tensor& t) { return t.defined() ? t.numel() * 4 : 0; };
-  const int64_t dimension = impl_->encoder.spec.architecture.hiddenSize;
+  const int64_t dimension = impl_->encoder.spec.dimension();
   TrainerMemory out;
   out.traceBytesPerToken = impl_->encoder.transformer.traceBytesPerToken();
   out.workBytesPerToken = impl_->encoder.transformer.workBytesPerToken();

@@ -1,4 +1,5 @@
 import type { ModelOptions } from '../models/model.js';
+import { poolings } from '../models/settings.js';
 import { type OptionSpec, pick } from './command.js';
 
 /** How a model is loaded; the same for every command that loads one. */
@@ -16,7 +17,7 @@ export const loadingOptions: readonly OptionSpec[] = [
     help: 'numbers inside the model (default: fp32, bf16 on CUDA); int8: on the CPU, faster, not for training',
   },
   { name: 'revision', kind: 'text', value: 'name', help: 'branch, tag or commit on the Hub' },
-  { name: 'pooling', kind: 'text', choices: ['mean', 'first-token'], help: "pooling (default: the model's own)" },
+  { name: 'pooling', kind: 'text', choices: poolings, help: "pooling (default: the model's own)" },
   { name: 'queryPrefix', kind: 'text', value: 'text', help: "put before each query (default: the model's own)" },
   { name: 'passagePrefix', kind: 'text', value: 'text', help: "put before each passage (default: the model's own)" },
 ];

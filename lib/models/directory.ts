@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ModelError, NotFoundError } from '../errors.js';
 import type { Architecture, Pooling, WeightNames } from '../native.js';
 import { optionalField, readConfigObject } from './config-file.js';
+import { checkDenseWidths, type DenseModule } from './dense-module.js';
 import { type DescribedModel, describeModel } from './families.js';
 import { readModules, type SentenceModules } from './modules.js';
 import { readTransformerSettings, type TransformerSettings } from './transformer-config.js';
@@ -22,6 +23,8 @@ export interface ModelDirectory {
   weightFiles: string[];
   /** Undefined in a plain directory, which does not say. */
   pooling: Pooling | undefined;
+  /** Dense modules after pooling, in their order. */
+  dense: DenseModule[];
   /** Whether modules.json ends in a Normalize module. */
   normalize: boolean;
   /** Prompts by kind, where config_sentence_transformers.json names them; '' means none on purpose. */
@@ -56,6 +59,8 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
   const weights = await findWeights(transformer);
   const described = describeModel(config, new Set(weights.tensors.keys()), configFile);
   checkWidth(modules, described.architecture.hiddenSize, configFile);
+  checkDenseWidths(modules?.dense ?? [], described.architecture.hiddenSize);
+  for (const { path } of modules?.dense ?? []) await findWeights(join(directory, path));
   return {
     directory,
     transformerPath: modules?.transformerPath ?? '',
@@ -63,6 +68,7 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     ...described,
     weightFiles: weights.files,
     pooling: modules?.pooling,
+    dense: modules?.dense ?? [],
     normalize: modules?.normalize ?? false,
     prompts: await readPrompts(directory),
     ...(await readLengths(transformer, described)),

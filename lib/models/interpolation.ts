@@ -34,18 +34,17 @@ const SLICE = 1 << 20;
 export async function interpolateModels(options: InterpolationOptions): Promise<void> {
   const { base, trained, share, target, card, signal } = options;
   if (!(share >= 0 && share <= 1)) throw new InvalidArgumentError('share', 'a number from 0 to 1', share);
-  const { weightFiles } = await readModelDirectory(base);
-  const { transformerPath, weightFiles: trainedFiles } = await readModelDirectory(trained);
-  const from = await tensorsOf(weightFiles);
-  const to = await tensorsOf(trainedFiles);
-  checkAlike(from, to, { base, trained });
+  const modules = await modulesOf(base, trained);
+  for (const { from, to } of modules) checkAlike(from, to, { base, trained });
   await writing(target, async () => {
     await rm(target, { recursive: true, force: true });
     await cp(trained, target, { recursive: true, mode: constants.COPYFILE_FICLONE });
     await writeFile(join(target, 'README.md'), card);
   });
   try {
-    await writeMixed(join(target, transformerPath, 'model.safetensors'), { from, to, share, signal });
+    for (const { path, from, to } of modules) {
+      await writeMixed(join(target, path, 'model.safetensors'), { from, to, share, signal });
+    }
   } catch (error) {
     await rm(target, { recursive: true, force: true });
     throw error;
@@ -53,6 +52,24 @@ export async function interpolateModels(options: InterpolationOptions): Promise<
 }
 
 type Tensors = Map<string, TensorInfo & { file: string }>;
+
+/** The tensors of both models' transformer and of each dense layer, with the folder that the trained model has it in. */
+async function modulesOf(base: string, trained: string): Promise<{ path: string; from: Tensors; to: Tensors }[]> {
+  const [one, other] = [await readModelDirectory(base), await readModelDirectory(trained)];
+  if (one.dense.length !== other.dense.length) {
+    throw new ModelError(
+      `Expected models of one architecture to mix, but ${trained} has ${other.dense.length} Dense modules and ${base} ` +
+        `has ${one.dense.length}.`,
+    );
+  }
+  const modules = [
+    { path: other.transformerPath, from: await tensorsOf(one.weightFiles), to: await tensorsOf(other.weightFiles) },
+  ];
+  for (const [i, { path, file }] of other.dense.entries()) {
+    modules.push({ path, from: await tensorsOf([one.dense[i]!.file]), to: await tensorsOf([file]) });
+  }
+  return modules;
+}
 
 async function tensorsOf(files: readonly string[]): Promise<Tensors> {
   const tensors: Tensors = new Map();

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, ListwiseError } from '../errors.js';
-import { type Device, type NativeEncoder, native, type Precision, runJob } from '../native.js';
+import { type Device, type EncoderSpec, type NativeEncoder, native, type Precision, runJob } from '../native.js';
 import type { LongWork } from '../types.js';
+import { denseSpecs } from './dense-module.js';
 import { type ModelDirectory, readModelDirectory } from './directory.js';
 import { resolveModel } from './hub.js';
 import { checkSettings, type ModelSettings, settleSettings } from './settings.js';
@@ -60,20 +61,26 @@ export async function loadModel(name: string, options: ModelOptions = {}): Promi
   const settings = settleSettings(name, directory, wishes);
   const tokenizer = await Tokenizer.load(directory);
   checkSettings(settings, tokenizer);
-  const { architecture, weightNames, weightFiles: files } = directory;
-  const loading = runJob(() => native().loadEncoder({ files, architecture, weightNames, ...place }), signal);
+  const loading = runJob(() => native().loadEncoder({ ...encoderSpec(directory), ...place }), signal);
   const encoder = await loading.catch((error: unknown) => {
     throw explainDeviceError(error, place.device);
   });
   return { name, directory, settings, tokenizer, encoder };
 }
 
+/** What the addon reads a model directory's weights by. */
+export function encoderSpec(
+  directory: ModelDirectory,
+): Pick<EncoderSpec, 'files' | 'architecture' | 'weightNames' | 'dense'> {
+  const { architecture, weightNames, weightFiles: files } = directory;
+  return { files, architecture, weightNames, dense: denseSpecs(directory.dense) };
+}
+
 /** Takes weights from a file that save() of this model's encoder wrote; the encoder is another one afterwards. */
 export async function replaceWeights(model: EmbeddingModel, file: string, signal?: AbortSignal): Promise<void> {
-  const { architecture, weightNames } = model.directory;
   const { device, precision } = model.encoder;
   model.encoder.dispose();
-  const spec = { files: [file], architecture, weightNames, device: device as Device, precision };
+  const spec = { ...encoderSpec(model.directory), files: [file], device: device as Device, precision };
   model.encoder = await runJob(() => native().loadEncoder(spec), signal);
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, ListwiseError, ModelError } from '../errors.js';
 import type { Pooling } from '../native.js';
 import { optionalField, readConfig, readConfigObject } from './config-file.js';
+import { type DenseModule, readDense } from './dense-module.js';
 
 /** What modules.json and the modules' own configs say. */
 export interface SentenceModules {
@@ -13,6 +14,7 @@ export interface SentenceModules {
   poolingFile: string;
   /** Width that the Pooling module expects. */
   width: number | undefined;
+  dense: DenseModule[];
   /** Whether there is a Normalize module. */
   normalize: boolean;
 }
@@ -22,13 +24,20 @@ interface ModuleEntry {
   path: string;
 }
 
-const SUPPORTED = 'one Transformer, then Pooling, then optionally Normalize';
+const SUPPORTED = 'one Transformer, then Pooling, then any number of Dense, then optionally Normalize';
 
 /** Pooling modes by sentence-transformers' name, as the block knows them. */
-const POOLING_MODES: Record<string, Pooling> = { mean: 'mean', cls: 'first-token' };
+export const POOLING_MODES: Readonly<Record<string, Pooling>> = {
+  mean: 'mean',
+  cls: 'first-token',
+  max: 'max',
+  mean_sqrt_len_tokens: 'mean-sqrt-length',
+  weightedmean: 'weighted-mean',
+  lasttoken: 'last-token',
+};
 
 /** The older flags of a Pooling config and the modes that they stand for. */
-const POOLING_FLAGS: Record<string, string> = {
+export const POOLING_FLAGS: Readonly<Record<string, string>> = {
   pooling_mode_cls_token: 'cls',
   pooling_mode_max_tokens: 'max',
   pooling_mode_mean_tokens: 'mean',
@@ -38,7 +47,7 @@ const POOLING_FLAGS: Record<string, string> = {
 };
 
 /**
- * Reads modules.json and the Pooling and Normalize modules that it names.
+ * Reads modules.json and the Pooling, Dense and Normalize modules that it names.
  * @returns undefined if there is no modules.json: a plain transformers directory
  * @throws ListwiseError UNSUPPORTED for a module, an order or a setting that is not computed
  */
@@ -48,14 +57,17 @@ export async function readModules(directory: string): Promise<SentenceModules | 
   if (value === undefined) return undefined;
   const modules = parseModules(value, file);
   const kinds = modules.map((module) => module.kind).join(', ');
-  if (!/^Transformer, Pooling(, Normalize)?$/.test(kinds)) {
+  if (!/^Transformer, Pooling(, Dense)*(, Normalize)?$/.test(kinds)) {
     throw new ListwiseError('UNSUPPORTED', `${file}: modules ${kinds} are not supported; supported: ${SUPPORTED}.`);
   }
-  const [transformer, pooling, normalize] = modules;
+  const [transformer, pooling, ...rest] = modules;
+  const normalize = rest.find(({ kind }) => kind === 'Normalize');
   if (normalize) await checkNormalize(join(directory, normalize.path, 'config.json'));
+  const dense = rest.filter(({ kind }) => kind === 'Dense');
   return {
     transformerPath: transformer!.path,
     ...(await readPooling(join(directory, pooling!.path, 'config.json'))),
+    dense: await Promise.all(dense.map(({ path }) => readDense(directory, path))),
     normalize: normalize !== undefined,
   };
 }

@@ -35,16 +35,51 @@ const RECIPES: readonly NamedRecipe[] = [
     passagePrefix: '',
     pooling: 'first-token',
   },
+  {
+    models: 'Snowflake Arctic Embed 2.0',
+    pattern: /^snowflake-arctic-embed-(m|l)-v2\.0$/,
+    queryPrefix: 'query: ',
+    passagePrefix: '',
+    pooling: 'first-token',
+  },
+  { models: 'BGE M3 (dense)', pattern: /^bge-m3$/, queryPrefix: '', passagePrefix: '', pooling: 'first-token' },
   { models: 'GTE', pattern: /^gte-(small|base|large)$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
   {
+    models: 'GTE 1.5, multilingual and ModernBERT',
+    pattern: /^gte-((base|large)-en-v1\.5|multilingual-base|modernbert-base)$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'first-token',
+  },
+  {
     models: 'E5',
-    // Of the multilingual ones the small one alone is a BERT.
-    pattern: /^(e5-(small|base|large)(-v2|-unsupervised)?|multilingual-e5-small)$/,
+    // The instruct models want another prefix for each task.
+    pattern: /^(e5-(small|base|large)(-v2|-unsupervised)?|multilingual-e5-(small|base|large))$/,
     queryPrefix: 'query: ',
     passagePrefix: 'passage: ',
     pooling: 'mean',
   },
-  { models: 'all-MiniLM', pattern: /^all-minilm-l\d+-v\d+$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
+  {
+    models: 'ModernBERT Embed',
+    pattern: /^modernbert-embed-(base|large)$/,
+    queryPrefix: 'search_query: ',
+    passagePrefix: 'search_document: ',
+    pooling: 'mean',
+  },
+  {
+    models: 'all-MiniLM, all-mpnet, all-distilroberta',
+    pattern: /^all-(minilm-l\d+|mpnet-base|distilroberta|roberta-large)-v\d+$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'mean',
+  },
+  {
+    models: 'Sentence-T5 and GTR',
+    pattern: /^(sentence|gtr)-t5-(base|large|xl|xxl)$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'mean',
+  },
 ];
 
 /**

@@ -2,10 +2,11 @@ import { constants } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writing } from '../formats/writing.js';
-import { runJob } from '../native.js';
 import { readConfig, readConfigObject } from './config-file.js';
 import type { EmbeddingModel } from './model.js';
+import { POOLING_FLAGS, POOLING_MODES } from './modules.js';
 import { checkSaveTarget, isConfiguration, type ModuleFolders, moduleFolders } from './save-target.js';
+import { writeWeights } from './weights.js';
 
 export interface SaveOptions {
   /** What the card (README.md) says about the weights, in Markdown. */
@@ -35,8 +36,7 @@ export async function saveModel(model: EmbeddingModel, target: string, options: 
       await writePrompts(model, beside);
       await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
       await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
-      if (options.weights === undefined) await writeWeights(model, beside, options.signal);
-      else await copyFile(options.weights, weightsFile(model, beside));
+      await writeWeights(model, beside, options);
       await replaceDirectory(beside, place);
     });
   } catch (error) {
@@ -65,28 +65,6 @@ export async function copyModel(from: string, target: string): Promise<void> {
   }
 }
 
-/** Replaces the weights, and only these, of a directory that saveModel wrote from the same model. */
-export async function saveWeights(model: EmbeddingModel, target: string, signal?: AbortSignal): Promise<void> {
-  await writeWeights(model, resolve(target), signal);
-}
-
-/** Where saveModel puts a model's weights. */
-export function weightsFile(model: EmbeddingModel, directory: string): string {
-  return join(directory, model.directory.transformerPath, 'model.safetensors');
-}
-
-async function writeWeights(model: EmbeddingModel, directory: string, signal?: AbortSignal): Promise<void> {
-  const file = weightsFile(model, directory);
-  const beside = `${file}.${process.pid}.tmp`;
-  try {
-    await runJob(() => model.encoder.save({ file: beside }), signal);
-    await rename(beside, file);
-  } catch (error) {
-    await rm(beside, { force: true });
-    throw error;
-  }
-}
-
 /** Copies what any weights need: configuration and tokeniser, and those of the modules in folders of their own. */
 async function copyBase(from: string, to: string, isModule: ModuleFolders, prefix = ''): Promise<void> {
   await mkdir(to, { recursive: true });
@@ -102,13 +80,14 @@ async function copyBase(from: string, to: string, isModule: ModuleFolders, prefi
 }
 
 async function writeModules(model: EmbeddingModel, directory: string): Promise<void> {
-  const { layout, pooling, normalize, transformerPath } = model.directory;
+  const { layout, pooling, normalize, transformerPath, dense } = model.directory;
   const { settings } = model;
   if (layout === 'sentence-transformers' && pooling === settings.pooling && normalize === settings.normalize) return;
   const modules = [
     ['Transformer', transformerPath],
     ['Pooling', '1_Pooling'],
-    ...(settings.normalize ? [['Normalize', '2_Normalize']] : []),
+    ...dense.map(({ path }) => ['Dense', path]),
+    ...(settings.normalize ? [['Normalize', `${2 + dense.length}_Normalize`]] : []),
   ];
   const entries = modules.map(([kind, path], idx) => ({
     idx,
@@ -118,20 +97,19 @@ async function writeModules(model: EmbeddingModel, directory: string): Promise<v
   }));
   await writeJson(join(directory, 'modules.json'), entries);
   await mkdir(join(directory, '1_Pooling'), { recursive: true });
-  // The older flags: every version of sentence-transformers reads them.
-  await writeJson(join(directory, '1_Pooling', 'config.json'), {
-    word_embedding_dimension: model.directory.architecture.hiddenSize,
-    pooling_mode_cls_token: settings.pooling === 'first-token',
-    pooling_mode_mean_tokens: settings.pooling === 'mean',
-    pooling_mode_max_tokens: false,
-    pooling_mode_mean_sqrt_len_tokens: false,
-  });
+  await writeJson(join(directory, '1_Pooling', 'config.json'), poolingConfig(model));
   if (layout === 'plain') {
     await writeJson(join(directory, 'sentence_bert_config.json'), {
       max_seq_length: model.directory.maxLength,
       do_lower_case: false,
     });
   }
+}
+
+/** By the older flags, which every version of sentence-transformers reads. */
+function poolingConfig({ directory, settings }: EmbeddingModel): Record<string, unknown> {
+  const flags = Object.entries(POOLING_FLAGS).map(([flag, mode]) => [flag, POOLING_MODES[mode] === settings.pooling]);
+  return { word_embedding_dimension: directory.architecture.hiddenSize, ...Object.fromEntries(flags) };
 }
 
 /** The prefixes that the weights were made with, under the names that encode_query and encode_document look for. */

@@ -16,7 +16,10 @@ export interface ModelSettings {
   queryMaxLength: number;
 }
 
-const POOLINGS: readonly string[] = ['mean', 'first-token'] satisfies Pooling[];
+/** Every way of pooling there is. */
+export const poolings: readonly Pooling[] = [
+  ...(['mean', 'first-token', 'max', 'weighted-mean', 'last-token', 'mean-sqrt-length'] as const),
+];
 
 /**
  * Settles each setting: what the caller asks for, else what the directory says, else the recipe of a model known by
@@ -42,8 +45,8 @@ export function settleSettings(
 
 /** @throws InvalidArgumentError naming the first setting with a value that cannot be */
 export function checkSettings(settings: ModelSettings, tokenizer: Tokenizer): void {
-  if (!POOLINGS.includes(settings.pooling)) {
-    throw new InvalidArgumentError('pooling', POOLINGS.map((one) => `'${one}'`).join(' or '), settings.pooling);
+  if (!poolings.includes(settings.pooling)) {
+    throw new InvalidArgumentError('pooling', poolings.map((one) => `'${one}'`).join(' or '), settings.pooling);
   }
   if (typeof settings.normalize !== 'boolean') {
     throw new InvalidArgumentError('normalize', 'true or false', settings.normalize);

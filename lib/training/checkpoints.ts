@@ -59,7 +59,7 @@ export interface CheckpointParts {
   /** The weights are those of a file that is never changed in place, or are to be written. */
   weights?: { file: string } | ((file: string) => Promise<void>);
   optimizer?: (file: string) => Promise<void>;
-  best?: { file: string };
+  best?: { file: string } | ((file: string) => Promise<void>);
 }
 
 /**

@@ -1,7 +1,8 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EmbeddingModel } from '../models/model.js';
-import { saveModel, saveWeights, weightsFile } from '../models/saved-model.js';
+import { saveModel } from '../models/saved-model.js';
+import { wholeWeights, writeWeights } from '../models/weights.js';
 import type { Checkpoint } from './checkpoints.js';
 
 const CARD =
@@ -27,14 +28,14 @@ export class KeptModel {
     this.directory = join(output, 'model');
   }
 
-  /** The file of the weights. It is replaced, never written in place. */
-  get weights(): string {
-    return weightsFile(this.#model, this.directory);
+  /** The weights as one file, which is replaced and never written in place, or how to write them as one. */
+  get weights(): { file: string } | ((file: string) => Promise<void>) {
+    return wholeWeights(this.#model, this.directory, this.#signal);
   }
 
   /** Stores the model's weights as they are now: the first time the whole directory, later the weights in it. */
   async keep(): Promise<void> {
-    if (this.#isThere) await saveWeights(this.#model, this.directory, this.#signal);
+    if (this.#isThere) await writeWeights(this.#model, this.directory, { signal: this.#signal });
     else await this.#save();
   }
 

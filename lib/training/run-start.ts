@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ListwiseError } from '../errors.js';
 import { hashFile } from '../hashes.js';
 import { type EmbeddingModel, replaceWeights } from '../models/model.js';
-import { weightsFile } from '../models/saved-model.js';
+import { weightsFile } from '../models/weights.js';
 import { native } from '../native.js';
 import { versions } from '../versions.js';
 import type { Checkpoint, Checkpoints } from './checkpoints.js';

@@ -6,7 +6,7 @@ import { makeDirectory, writing } from '../formats/writing.js';
 import { hashFile, hashModel } from '../hashes.js';
 import { type EmbeddingModel, loadModel } from '../models/model.js';
 import { checkOutside, checkSaveTarget } from '../models/save-target.js';
-import { weightsFile } from '../models/saved-model.js';
+import { weightsFile } from '../models/weights.js';
 import { type LossOptions, runJob } from '../native.js';
 import { lockOutput } from '../output-lock.js';
 import { matchTeacher } from './base-entropy.js';
@@ -191,7 +191,7 @@ async function writeCheckpoint(
   const { step, earlyStopping } = facts.state;
   await log.sync();
   // At step 0 the weights are the base model's, and there are no moments.
-  const best = hasDev(data) && step > 0 ? { file: kept.weights } : undefined;
+  const best = hasDev(data) && step > 0 ? kept.weights : undefined;
   const isBest = best && earlyStopping.bestStep === step;
   const weights = isBest ? best : (file: string) => runJob(() => model.encoder.save({ file }));
   const optimizer = (file: string) => trainer.saveState(file);

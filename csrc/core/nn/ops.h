@@ -117,11 +117,6 @@ class Ops {
   // table[rows[t]] += dx[t], in fp32.
   virtual void addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
                                at::Tensor tableGradient) const = 0;
-
-  // One fp32 row a text: the mean of its tokens or the first one.
-  virtual at::Tensor pool(const at::Tensor& x, const Packed& packed, Pooling pooling) const = 0;
-  virtual at::Tensor poolBackward(const at::Tensor& dy, const Packed& packed, Pooling pooling,
-                                  at::ScalarType type) const = 0;
 };
 
 // Int8Ops for int8, CpuOps for fp32 on the CPU unless `portable`, PortableOps for the rest.

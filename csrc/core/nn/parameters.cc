@@ -34,7 +34,7 @@ int64_t product(const std::vector<int64_t>& shape) {
 }  // namespace
 
 Parameters::Parameters(const EncoderSpec& spec)
-    : architecture_(spec.architecture), weightNames_(spec.weightNames) {
+    : architecture_(spec.architecture), weightNames_(spec.weightNames), dense_(spec.dense) {
   placeAll();
   const at::Device device(spec.device);
   master_ = at::zeros({size_}, at::TensorOptions().dtype(at::kFloat).device(device));
@@ -57,6 +57,20 @@ void Parameters::placeAll() {
     place("attention.relative", -1, {"attention.relative"}, {a.relative.buckets, a.heads});
   for (int64_t i = 0; i < a.layers; ++i) placeLayer(i);
   if (a.normPlace == NormPlace::Before) placeNorm("final.norm", -1);
+  for (size_t i = 0; i < dense_.size(); ++i) placeDense(static_cast<int64_t>(i));
+}
+
+void Parameters::placeDense(int64_t layer) {
+  const auto& dense = dense_[static_cast<size_t>(layer)];
+  const auto one = [&](const std::string& part, std::vector<int64_t> shape) {
+    const std::string key = denseKey(static_cast<size_t>(layer));
+    size_ = (size_ + alignment - 1) / alignment * alignment;
+    places_[{key + part, -1}] = {shape, size_};
+    fileTensors_.push_back({key + ".linear" + part, shape, size_, product(shape), layer});
+    size_ += product(shape);
+  };
+  one(".weight", {dense.outputs, dense.inputs});
+  if (dense.bias) one(".bias", {dense.outputs});
 }
 
 void Parameters::placeLayer(int64_t layer) {
@@ -124,25 +138,39 @@ void Parameters::place(const std::string& key, int64_t layer,
   }
 }
 
-void Parameters::load(const std::vector<SafetensorsFile*>& files) {
-  std::string searched;
-  for (const auto* file : files) searched += (searched.empty() ? "" : ", ") + file->path();
+void Parameters::load(const std::vector<SafetensorsFile*>& files,
+                      const std::vector<SafetensorsFile*>& denseFiles) {
+  const auto holding = [&](const std::string& name) {
+    SafetensorsFile* home = nullptr;
+    for (auto* file : files) {
+      if (file->tensors().count(name) > 0) home = file;
+    }
+    return home;
+  };
   for (const auto& tensor : fileTensors_) {
-    const SafetensorsFile* home = nullptr;
-    for (const auto* file : files) {
-      if (file->tensors().count(tensor.name) > 0) home = file;
+    std::string name = tensor.name;
+    SafetensorsFile* home = holding(name);
+    if (home == nullptr && tensor.dense >= 0) {
+      auto* own = denseFiles[static_cast<size_t>(tensor.dense)];
+      name = tensor.nameInFile();
+      if (own->tensors().count(name) > 0) home = own;
     }
     if (home == nullptr) {
+      std::string searched =
+          tensor.dense < 0 ? "" : denseFiles[static_cast<size_t>(tensor.dense)]->path();
+      for (const auto* file : files) {
+        if (tensor.dense < 0) searched += (searched.empty() ? "" : ", ") + file->path();
+      }
       throw Error("BAD_MODEL",
-                  "Expected a tensor " + tensor.name + " in " + searched + " but there is none.");
+                  "Expected a tensor " + name + " in " + searched + " but there is none.");
     }
-    const TensorInfo& info = home->tensors().at(tensor.name);
+    const TensorInfo& info = home->tensors().at(name);
     if (info.shape != tensor.shape) {
       throw Error("BAD_MODEL", home->path() + ": expected " + shapeText(tensor.shape) + " for " +
-                                   tensor.name + ", as the config says, but the file has " +
+                                   name + ", as the config says, but the file has " +
                                    shapeText(info.shape) + ".");
     }
-    const auto type = scalarType(info.dtype, home->path() + ": " + tensor.name);
+    const auto type = scalarType(info.dtype, home->path() + ": " + name);
     const auto source =
         at::from_blob(const_cast<std::byte*>(home->data(info)), {tensor.elements}, type);
     master_.narrow(0, tensor.offset, tensor.elements).copy_(source);

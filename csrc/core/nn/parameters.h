@@ -11,12 +11,24 @@
 
 namespace listwise::core::nn {
 
-// A tensor of the weights file and its place in the flat storage.
+// Where a dense layer's parameters are found, less `.weight` and `.bias`.
+inline std::string denseKey(size_t layer) {
+  return "dense." + std::to_string(layer);
+}
+
+// A tensor of a weights file and its place in the flat storage.
 struct FileTensor {
+  // As the file has it; those of a dense layer's file have its key and a dot before.
   std::string name;
   std::vector<int64_t> shape;
   int64_t offset = 0;
   int64_t elements = 0;
+  // The dense layer whose file it is in, or -1: the transformer's.
+  int64_t dense = -1;
+
+  std::string nameInFile() const {
+    return dense < 0 ? name : name.substr(denseKey(static_cast<size_t>(dense)).size() + 1);
+  }
 };
 
 // All trained weights in one flat fp32 tensor, so that the optimiser, the norm of the gradient and
@@ -27,8 +39,11 @@ class Parameters {
  public:
   Parameters(const EncoderSpec& spec);
 
-  // Reads the weights; throws BAD_MODEL naming a tensor that is missing or has another shape.
-  void load(const std::vector<SafetensorsFile*>& files);
+  // Reads the weights from the transformer's files and one for each dense layer; what the former
+  // hold of a dense layer goes first. Throws BAD_MODEL naming a tensor that is missing or has
+  // another shape.
+  void load(const std::vector<SafetensorsFile*>& files,
+            const std::vector<SafetensorsFile*>& denseFiles);
   // Copies the master weights to the compute precision; call after every change.
   void refreshCompute();
 
@@ -57,12 +72,14 @@ class Parameters {
                    std::pair<int64_t, int64_t> outAndIn);
   void placeNorm(const std::string& key, int64_t layer);
   void placeLayer(int64_t layer);
+  void placeDense(int64_t layer);
   void placeAll();
   bool isNamed(const std::string& key) const { return weightNames_.count(key) > 0; }
   std::string nameInFile(const std::string& key, int64_t layer) const;
 
   const Architecture architecture_;
   const std::map<std::string, std::string> weightNames_;
+  const std::vector<DenseSpec> dense_;
   int64_t size_ = 0;  // numbers, with the gaps that align parameters
   std::map<std::pair<std::string, int64_t>, Place> places_;
   std::vector<FileTensor> fileTensors_;

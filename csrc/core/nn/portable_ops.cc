@@ -16,7 +16,6 @@
 #include <ATen/ops/silu_backward.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/threshold_backward.h>
-#include <ATen/ops/zeros.h>
 
 #include <limits>
 #include <optional>
@@ -216,22 +215,6 @@ void PortableOps::addRows(at::Tensor& x, const at::Tensor& table, const at::Tens
 void PortableOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
                                   at::Tensor tableGradient) const {
   tableGradient.index_add_(0, rows, dx.to(at::kFloat));
-}
-
-at::Tensor PortableOps::pool(const at::Tensor& x, const Packed& packed, Pooling pooling) const {
-  if (pooling == Pooling::FirstToken) return x.index_select(0, packed.starts).to(at::kFloat);
-  auto sums = at::zeros({packed.count(), x.size(1)}, x.options().dtype(at::kFloat));
-  sums.index_add_(0, packed.texts, x.to(at::kFloat));
-  return sums.div_(packed.lengths.unsqueeze(1));
-}
-
-at::Tensor PortableOps::poolBackward(const at::Tensor& dy, const Packed& packed, Pooling pooling,
-                                     at::ScalarType type) const {
-  if (pooling == Pooling::Mean) {
-    return (dy / packed.lengths.unsqueeze(1)).index_select(0, packed.texts).to(type);
-  }
-  auto dx = at::zeros({packed.tokens(), dy.size(1)}, dy.options().dtype(type));
-  return dx.index_copy_(0, packed.starts, dy.to(type));
 }
 
 }  // namespace listwise::core::nn

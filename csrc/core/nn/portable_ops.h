@@ -29,9 +29,6 @@ class PortableOps : public Ops {
   void addRows(at::Tensor& x, const at::Tensor& table, const at::Tensor& rows) const override;
   void addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
                        at::Tensor tableGradient) const override;
-  at::Tensor pool(const at::Tensor& x, const Packed& packed, Pooling pooling) const override;
-  at::Tensor poolBackward(const at::Tensor& dy, const Packed& packed, Pooling pooling,
-                          at::ScalarType type) const override;
 };
 
 }  // namespace listwise::core::nn

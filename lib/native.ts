@@ -1,6 +1,9 @@
+import type { EncoderSpec, Pooling, Precision } from './encoder-spec.js';
 import { type ErrorCode, ListwiseError, NativeError } from './errors.js';
 import { loadAddon } from './setup/addon.js';
 import { SetupError } from './setup/errors.js';
+
+export type * from './encoder-spec.js';
 
 /**
  * The whole surface of the C++ addon, and the only module that touches it. Ids and rows are whole numbers, matrices are
@@ -14,89 +17,6 @@ export interface PackedTexts {
   ids: Int32Array;
   /** Where each text starts, and the end: texts + 1 numbers, from 0 to ids.length. */
   offsets: Int32Array;
-}
-
-export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
-export type Precision = 'fp32' | 'bf16' | 'int8';
-/**
- * How token states become one row. 'weighted-mean' weighs a token by its place, counted from 1; 'mean-sqrt-length'
- * divides their sum by the root of their number.
- */
-export type Pooling = 'mean' | 'first-token' | 'max' | 'weighted-mean' | 'last-token' | 'mean-sqrt-length';
-
-/** A linear layer on pooled rows, whose file holds `linear.weight` and, if it has one, `linear.bias`. */
-export interface DenseSpec {
-  file: string;
-  inputs: number;
-  outputs: number;
-  bias: boolean;
-  activation: 'identity' | 'tanh' | 'relu' | 'gelu' | 'sigmoid';
-}
-
-/** One way in which the tokens of a text see each other. */
-export interface AttentionKind {
-  /** Keys further away from a query than this are not seen; 0: all are. */
-  window: number;
-  /** Rotary positions: radians per position for each of a head's headSize / 2 pairs; empty: positions are not rotary. */
-  frequencies: number[];
-}
-
-/** A transformer as data: what the packed block in csrc reads. A family (BERT, ...) is a function to this. */
-export interface Architecture {
-  vocabularySize: number;
-  hiddenSize: number;
-  layers: number;
-  heads: number;
-  /** Numbers of a query or key in one head. */
-  headSize: number;
-  intermediateSize: number;
-  /** Longest text in tokens. */
-  maxPositions: number;
-  /** Rows of the table of learned positions; 0: there is none. */
-  positionRows: number;
-  /** Where given, a text's first position is the row after this one, and tokens of this id do not count. */
-  paddingId?: number;
-  /** Rows of the token type table, of which row 0 is added to every token; 0: there is none. */
-  tokenTypes: number;
-  /** Layer norm, or RMS norm, which does not subtract the mean. */
-  norm: 'layer' | 'rms';
-  /** 'after': x = norm(x + f(x)). 'before': x = x + f(norm(x)), and a last norm at the end. */
-  normPlace: 'after' | 'before';
-  normEps: number;
-  /** 'gelu' is the exact one (erf), 'gelu-tanh' the tanh approximation. */
-  activation: 'gelu' | 'gelu-tanh' | 'relu' | 'silu';
-  /** Gated: of twice intermediateSize numbers one half, the first or the second, is activated and multiplied by the other. */
-  feedForward: 'plain' | 'gated-by-first' | 'gated-by-second';
-  /** Query times key is multiplied by this. */
-  scoreScale: number;
-  /** A learned bias of the scores by the distance of query and key, in buckets, shared by all layers. */
-  relative?: { buckets: number; maxDistance: number };
-  attention: AttentionKind[];
-  /** For each layer its place in `attention`. */
-  attentionOfLayer: number[];
-}
-
-/**
- * Where each parameter lies in the weights file. `{layer}` stands for the layer's number. The keys are the parameters
- * of csrc/core/nn/parameters.cc; a bias or an embedding norm that is not named does not exist.
- */
-export type WeightNames = Record<string, string>;
-
-export interface EncoderSpec {
-  /** The safetensors files that hold the weights. */
-  files: string[];
-  architecture: Architecture;
-  weightNames: WeightNames;
-  /** Layers after pooling, in their order; default none. Weights of theirs that `files` hold, joined, go first. */
-  dense?: DenseSpec[];
-  device: Device;
-  /**
-   * Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' is meant for CUDA;
-   * 'int8', on the CPU, multiplies whole numbers in the linear layers and cannot be trained.
-   */
-  precision: Precision;
-  /** 'portable' uses plain library operations on the CPU too: the reference that tests and benches compare with. */
-  kernels?: 'fused' | 'portable';
 }
 
 export interface EncodeArgs extends PackedTexts {

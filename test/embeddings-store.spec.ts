@@ -164,7 +164,7 @@ describe('RunRetriever', () => {
       { id: 'q', text: '' },
       { id: 'r', text: '' },
     ];
-    const run = await new RunRetriever(file, await corpusOf(3)).search(queries, 2, {});
+    const run = await new RunRetriever(file).search(queries, 2, { corpus: await corpusOf(3) });
     expect([...run]).to.deep.equal([
       [
         'q',
@@ -174,11 +174,13 @@ describe('RunRetriever', () => {
         ],
       ],
     ]);
-    expect((await rejection(new RunRetriever(file, await corpusOf(2)).search(queries, 2, {}))).message).to.equal(
+    expect(
+      (await rejection(new RunRetriever(file).search(queries, 2, { corpus: await corpusOf(2) }))).message,
+    ).to.equal(
       `${file}: Expected passages of the corpus but for query "q" it has "p2"; is it a run over another corpus?`,
     );
     expect(
-      (await rejection(new RunRetriever(file, await corpusOf(3)).search(queries.slice(1), 2, {}))).message,
+      (await rejection(new RunRetriever(file).search(queries.slice(1), 2, { corpus: await corpusOf(3) }))).message,
     ).to.equal(`${file}: Expected results for the queries of queries.jsonl (such as "r") but has none.`);
   });
 });

@@ -170,7 +170,7 @@ describe('specialize', function () {
     );
     expect(await refused({ learningRate: -1 })).to.contain('for learningRate but received -1');
     expect(await refused({ retrievers: ['splade'] })).to.contain(
-      "one or more of 'dense', 'bm25', 'model:<directory or Hub name>' or 'run:<file>' for retrievers",
+      "one or more of 'dense', 'bm25', 'model:<directory or Hub name>', 'run:<file>', ",
     );
     expect(await refused({ teacher: 'gpt' })).to.equal(
       "Expected 'fused', a file of scores, or kind:address#model with one of tei, vllm-score, vllm-rerank, cohere, jina, " +

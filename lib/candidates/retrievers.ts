@@ -6,23 +6,27 @@ import type { LongWork, Query, Run } from '../types.js';
 
 /** What finds candidates: the best passages of the corpus for each query, best first. */
 export interface CandidateRetriever {
-  search(queries: readonly Query[], depth: number, work: LongWork): Promise<Run>;
+  search(queries: readonly Query[], depth: number, work: LongWork & { corpus: Corpus }): Promise<Run>;
 }
 
 /** A retriever as the user names it, taken apart. */
 export interface RetrieverChoice {
-  kind: 'dense' | 'bm25' | 'model' | 'run';
+  kind: 'dense' | 'bm25' | (typeof PLACED)[number];
   /** Of its files, and in counts. */
   name: string;
-  /** The model's directory or Hub name, or the run's file. */
+  /** The model's directory or Hub name, the run's file, or the directory and table of LanceDB. */
   place: string;
 }
 
-const EXPECTED = "'dense', 'bm25', 'model:<directory or Hub name>' or 'run:<file>'";
+const PLACED = ['model', 'run', 'lancedb', 'lancedb-text'] as const;
+const EXPECTED =
+  "'dense', 'bm25', 'model:<directory or Hub name>', 'run:<file>', 'lancedb:<directory>/<table>' or " +
+  "'lancedb-text:<directory>/<table>'";
 
 /**
  * Takes names of retrievers apart: `dense` (the model itself), `bm25`, `model:` with a further embedder's directory or
- * Hub name, `run:` with a file in TREC's layout that any tool made. Each gets a name of its own for its files.
+ * Hub name, `run:` with a file in TREC's layout that any tool made, `lancedb:` and `lancedb-text:` with a table that has
+ * the corpus' vectors or a full-text index. Each gets a name of its own for its files.
  * @throws InvalidArgumentError naming the first that is none, or comes twice
  */
 export function parseRetrievers(given: unknown): RetrieverChoice[] {
@@ -44,19 +48,19 @@ export function parseRetrievers(given: unknown): RetrieverChoice[] {
 
 function parse(text: unknown): Pick<RetrieverChoice, 'kind' | 'place'> {
   if (text === 'dense' || text === 'bm25') return { kind: text, place: '' };
-  const match = typeof text === 'string' ? /^(model|run):(.+)$/s.exec(text) : null;
-  if (match) return { kind: match[1] as 'model' | 'run', place: match[2]! };
+  const kind = PLACED.find(
+    (name) => typeof text === 'string' && text.startsWith(`${name}:`) && text.length > name.length + 1,
+  );
+  if (kind) return { kind, place: (text as string).slice(kind.length + 1) };
   throw new InvalidArgumentError('retrievers', `one or more of ${EXPECTED}`, text);
 }
 
 /** Candidates that another tool found, from a file in TREC's layout. */
 export class RunRetriever implements CandidateRetriever {
   readonly #file: string;
-  readonly #corpus: Corpus;
 
-  constructor(file: string, corpus: Corpus) {
+  constructor(file: string) {
     this.#file = file;
-    this.#corpus = corpus;
   }
 
   /**
@@ -64,14 +68,18 @@ export class RunRetriever implements CandidateRetriever {
    * @throws NotFoundError, DataError as readTrecRun; DataError for a passage that the corpus lacks, or if the file has
    *   none of the queries
    */
-  async search(queries: readonly Query[], depth: number, { signal }: LongWork): Promise<Run> {
+  async search(
+    queries: readonly Query[],
+    depth: number,
+    { corpus, signal }: LongWork & { corpus: Corpus },
+  ): Promise<Run> {
     const all = await readTrecRun(this.#file, { signal });
     const run: Run = new Map();
     for (const { id } of queries) {
       const ranking = all.get(id);
       if (!ranking) continue;
       run.set(id, ranking.slice(0, depth));
-      const foreign = ranking.find((found) => !this.#corpus.has(found.id));
+      const foreign = ranking.find((found) => !corpus.has(found.id));
       if (foreign) {
         const problem = `Expected passages of the corpus but for query "${id}" it has "${foreign.id}"`;
         throw new DataError({ file: this.#file }, `${problem}; is it a run over another corpus?`);

@@ -46,7 +46,7 @@ const candidateOptions: readonly OptionSpec[] = [
     name: 'retrievers',
     kind: 'texts',
     value: 'name',
-    help: 'who finds candidates: dense, bm25, model:<another embedder>, run:<TREC file> (default: dense)',
+    help: 'who finds candidates: dense, bm25, model:<embedder>, run:<TREC file>, lancedb:<table>, lancedb-text:<table> (default: dense)',
   },
   { name: 'embeddingsType', kind: 'text', choices: ['fp32', 'bf16'], help: 'of passages in files (default: fp32)' },
   { name: 'depth', kind: 'whole', value: 'passages', help: 'candidates per retriever and query (default: 100)' },

@@ -1,6 +1,7 @@
 import type { Embeddings } from '../candidates/embeddings.js';
 import { embedQueries } from '../candidates/embeddings.js';
 import { KeptEncoder } from '../candidates/kept-encoder.js';
+import { LanceRetriever } from '../candidates/lancedb.js';
 import { writeNpy } from '../candidates/npy.js';
 import { parseRetrievers } from '../candidates/retrievers.js';
 import { selectCandidates } from '../candidates/selection.js';
@@ -42,9 +43,19 @@ async function openRetrievers(bench: Workbench): Promise<OpenRetriever[]> {
     let source: InputSource | undefined;
     if (choice.kind === 'run') source = bench.fileSource(choice.place, 'a run in TREC layout');
     if (choice.kind === 'model') source = bench.modelSource(await resolveModel(choice.place, { signal, onProgress }));
+    if (choice.kind.startsWith('lancedb')) source = await tableSource(choice.place);
     opened.push(source ? { ...choice, source } : choice);
   }
   return opened;
+}
+
+async function tableSource(path: string): Promise<InputSource> {
+  const hash = async () => {
+    using table = await LanceRetriever.open(path);
+    return await table.version();
+  };
+  await hash();
+  return { path, hash };
 }
 
 async function hashed(retrievers: readonly OpenRetriever[]): Promise<Record<string, string>> {

@@ -35,8 +35,8 @@ import type { StageEvent } from './stage-runner.js';
 import { STAGES, type StageName } from './stages.js';
 import type { SignificanceTest } from './verdict.js';
 
-/** 'dense' is the model itself, 'model:' a further embedder, 'run:' a file in TREC's layout. */
-export type Retriever = 'dense' | 'bm25' | `model:${string}` | `run:${string}`;
+/** See docs/candidates.md. */
+export type Retriever = 'dense' | 'bm25' | `${'model' | 'run' | 'lancedb' | 'lancedb-text'}:${string}`;
 
 /** Options of the stages before training. */
 type PreparationOptions = Omit<CorpusOptions, 'countTokens'> &

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { denseCandidates } from '../candidates/dense.js';
 import { type Embeddings, embedQueries } from '../candidates/embeddings.js';
 import { EmbeddingsFile, encodeCorpus } from '../candidates/embeddings-file.js';
+import { LanceRetriever } from '../candidates/lancedb.js';
 import { type RetrieverChoice, RunRetriever } from '../candidates/retrievers.js';
 import { Embedder } from '../embedder.js';
 import { writeLines } from '../formats/atomic.js';
@@ -38,7 +39,14 @@ export async function retrieve(retriever: OpenRetriever, parts: RetrievalParts):
       (await bench.bm25()).search(block, depth, work);
     return keptRun(queries, { ...kept, search });
   }
-  return new RunRetriever(retriever.place, bench.corpus).search(queries, depth, bench.work);
+  const { corpus } = bench;
+  if (retriever.kind === 'run')
+    return new RunRetriever(retriever.place).search(queries, depth, { corpus, ...bench.work });
+  using table = await LanceRetriever.open(retriever.place);
+  const asked = retriever.kind === 'lancedb' ? { corpus, embedded: parts.embedded } : { corpus };
+  const search = (block: readonly Query[], _: number, work: LongWork) =>
+    table.search(block, depth, { ...asked, ...work });
+  return await keptRun(queries, { ...kept, search });
 }
 
 async function searchFile(

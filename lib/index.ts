@@ -86,6 +86,7 @@ export type { SignificanceTest, Verdict } from './specialize/verdict.js';
 export type { TeacherChoice, TeacherName } from './teachers/choice.js';
 export type { JudgeChoice } from './teachers/judge.js';
 export type { RerankChoice, RerankKind } from './teachers/rerank.js';
+export { type TeachOptions, teach } from './teachers/teach.js';
 export type { EvaluationRecord, StepRecord } from './training/log.js';
 export type { TrainingOptions } from './training/options.js';
 export type { TrainingResult } from './training/result.js';

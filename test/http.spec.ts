@@ -18,7 +18,7 @@ async function start(options: Partial<FaultyServerOptions> = {}): Promise<Faulty
 }
 
 const endpointOf = ({ url }: FaultyServer, options: Partial<EndpointOptions> = {}) =>
-  new Endpoint({ url: `${url}/echo`, timeout: 0.5, backoff: 0.005, ...options });
+  new Endpoint({ url: `${url}/echo`, timeout: 2, backoff: 0.005, ...options });
 
 const read = (reply: unknown): number => {
   const { n } = reply as { n?: unknown };
@@ -85,9 +85,9 @@ describe('Endpoint', () => {
       `${server.url}/echo answered, but not with JSON: <html>Bad gateway</html>`,
     );
     server.options.faults = ['slow'];
-    expect((await rejection(endpointOf(server, { retries: 0 }).post({ n: 1 }, { read }))).message).to.equal(
-      `${server.url}/echo gave no answer within 0.5 s.`,
-    );
+    expect(
+      (await rejection(endpointOf(server, { retries: 0, timeout: 0.5 }).post({ n: 1 }, { read }))).message,
+    ).to.equal(`${server.url}/echo gave no answer within 0.5 s.`);
     server.options.faults = ['cut off'];
     expect((await rejection(endpointOf(server, { retries: 0 }).post({ n: 1 }, { read }))).message).to.match(
       /\/echo broke the connection off: /,

@@ -177,7 +177,7 @@ describe('scoreMissing', () => {
       { concurrency: 16, share: 0.3 },
     ]) {
       const server = await start({ share, delay: share ? 3 : 0 });
-      const choice = { kind: 'tei', url: server.url, batchSize: 4, concurrency, timeout: 0.5, backoff: 0.005 };
+      const choice = { kind: 'tei', url: server.url, batchSize: 4, concurrency, timeout: 2, backoff: 0.005 };
       const teacher = await openTeacher(settleTeacher(choice) as StandaloneChoice);
       const journal = await ScoreJournal.open(newFile(), 'test');
       const progress: number[] = [];

@@ -77,7 +77,7 @@ describe('RerankTeacher', () => {
   it('asks in batches, some at a time, and gives every pair one score whatever 30 % of the replies are', async () => {
     const server = await start({ share: 0.3 });
     const url = `${server.url}/rerank`;
-    const teacher = await open({ kind: 'tei', url, batchSize: 8, timeout: 0.5, backoff: 0.005 });
+    const teacher = await open({ kind: 'tei', url, batchSize: 8, timeout: 2, backoff: 0.005 });
     const requests = requestsOf(40, 20);
     const all = await collect(teacher, requests);
     const scored = new Map<string, number>();
@@ -252,9 +252,13 @@ describe('settleTeacher', () => {
       'teacher has no option "batchsize"; did you mean "batchSize"?',
     );
     refused({ kind: 'tei', url: 'http://h', batchSize: 0 }, 'a whole number above 0 for teacher.batchSize');
-    refused({ kind: 'tei', url: 'http://h', maxPairs: 0 }, 'a whole number above 0, or none for no limit for maxPairs');
+    refused(
+      { kind: 'tei', url: 'http://h', maxPairs: 0 },
+      'a whole number above 0, or none for no limit for teacher.maxPairs',
+    );
     refused({ kind: 'llm', url: 'http://h', model: 'm', prompt: 'x' }, 'a text with {query} and {passage} in it');
     refused({ kind: 'llm', url: 'http://h', model: 'm', topGrade: 10 }, 'from 1 to 9 for teacher.topGrade');
+    refused({ kind: 'tei', url: 'localhost' }, 'http:// or https:// for teacher.url but received "localhost"');
     refused({ kind: 'splade' }, 'for teacher.kind but received "splade"');
     refused([], 'Expected one or more teachers for teacher but received an array of 0.');
     refused([{ teacher: 'fused', weight: 0 }], 'Expected a number above 0 for teacher[0].weight but received 0.');

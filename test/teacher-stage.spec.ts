@@ -59,7 +59,7 @@ describe('the teacher stage of specialize', function () {
       url: server.url,
       keyVariable: 'LISTWISE_TEST_KEY',
       backoff: 0.005,
-      timeout: 0.5,
+      timeout: 30,
       ...more,
     }) as const;
   const scoresOf = ({ output }: SpecializeOptions) => readFileSync(join(output, 'scores.jsonl'), 'utf8');
@@ -86,11 +86,11 @@ describe('the teacher stage of specialize', function () {
     const once = options({ teacher: tei() });
     await specialize(once);
     server.options.share = 0.3;
-    const given = options({ teacher: tei({ batchSize: 7, maxPairs: 150 }) });
+    const given = options({ teacher: tei({ batchSize: 7, maxPairs: 150, timeout: 0.5 }) });
     const error = await rejection(specialize(given));
     expect(error).to.include({ code: 'BUDGET' });
     expect(existsSync(join(given.output, 'scores.jsonl'))).to.equal(false);
-    await specialize({ ...given, teacher: tei({ batchSize: 5, concurrency: 3 }) });
+    await specialize({ ...given, teacher: tei({ batchSize: 5, concurrency: 3, timeout: 0.5 }) });
     expect(scoresOf(given)).to.equal(scoresOf(once));
   });
 
@@ -115,6 +115,11 @@ describe('the teacher stage of specialize', function () {
     const error = await rejection(specialize(other));
     expect(error.message).to.contain('Expected a key in the environment variable LISTWISE_TEST_KEY but it is not set');
     expect(events).to.deep.equal([]);
+    // Scores of another teacher are no reason to go on, and lose them, without the key.
+    const fused = options();
+    await specialize(fused);
+    await rejection(specialize({ ...fused, teacher: tei() }));
+    expect((await specialize(fused)).stages.teacher!.reused).to.equal(true);
   });
 
   it('takes several teachers as one, and says what it took', async () => {

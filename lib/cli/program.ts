@@ -20,6 +20,7 @@ import { searchCommand } from './search.js';
 import { setupCommand } from './setup.js';
 import { specializeCommand } from './specialize.js';
 import { statusCommand } from './status.js';
+import { teachCommand } from './teach.js';
 import { trainCommand } from './train.js';
 
 export interface Streams {
@@ -35,6 +36,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   statusCommand,
   queriesCommand,
   promptsCommand,
+  teachCommand,
   trainCommand,
   evaluateCommand,
   compareCommand,

@@ -6,11 +6,12 @@ import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
-import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
+import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome, type Session } from './command.js';
 import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
 import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
+import { teacherOption, teacherValue } from './teacher-option.js';
 import { tellEvent, trainingOptions } from './train.js';
 
 /** Which passages and queries take part. */
@@ -35,13 +36,7 @@ const corpusOptions: readonly OptionSpec[] = [
 ];
 
 const candidateOptions: readonly OptionSpec[] = [
-  {
-    name: 'teacher',
-    kind: 'text',
-    value: 'name',
-    orApiValue: 'array or object',
-    help: 'fused (dense and BM25 scores, needs nothing else), a file of scores, a server such as tei:http://localhost:8080, llm:ADDRESS#MODEL or cohere:MODEL, or JSON with options or several of these (default: fused)',
-  },
+  teacherOption,
   {
     name: 'retrievers',
     kind: 'texts',
@@ -194,7 +189,7 @@ export const specializeCommand: CommandSpec = {
   async run(options, session) {
     const { dryRun, yes, ...given } = options;
     const { signal, onProgress, detail } = session;
-    const own = { ...teacherOf(options), ...(await llmValues(options)), signal, onProgress };
+    const own = { ...teacherValue(options), ...(await llmValues(options)), signal, onProgress };
     const choices = { ...(given as unknown as SpecializeOptions), ...own };
     if (dryRun) return planned(choices);
     const { specialize } = await import('../specialize/specialize.js');
@@ -210,16 +205,6 @@ export const specializeCommand: CommandSpec = {
     return { json: result, text: await readable(result), exitCode };
   },
 };
-
-/** The API takes names as they are; options and ensembles come as JSON. */
-function teacherOf({ teacher }: Record<string, unknown>): Pick<SpecializeOptions, 'teacher'> {
-  if (typeof teacher !== 'string' || !/^\s*[[{]/.test(teacher)) return {};
-  try {
-    return { teacher: JSON.parse(teacher) };
-  } catch (error) {
-    throw new UsageError(`Expected JSON for --teacher but the parser says: ${(error as Error).message}.`);
-  }
-}
 
 async function planned(options: SpecializeOptions): Promise<Outcome> {
   const { planSpecialization } = await import('../specialize/plan.js');

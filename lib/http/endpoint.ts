@@ -101,6 +101,12 @@ export class Endpoint {
       const problem = `cannot be reached (${code}); check the address, and that the server runs.`;
       return this.#error(problem, { failure: 'unreachable', cause });
     }
+    if (inner?.message === 'bad port') {
+      return this.#error('has a port that fetch does not speak to; give the server another.', {
+        failure: 'refused',
+        cause,
+      });
+    }
     return this.#error(`broke the connection off: ${inner?.message ?? message}.`, { failure: 'failed', cause });
   }
 

@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { checkEndpoint } from '../http/endpoint.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import { checkBudget } from './budget.js';
@@ -129,8 +129,8 @@ function settleReranker(choice: Record<string, unknown>, kind: RerankKind, argum
   if (url === undefined) throw new InvalidArgumentError(`${argument}.url`, "the server's address", url);
   if (RERANKERS[kind].needsModel) checkModel(model, argument, kind);
   checkWhole(settled, ['batchSize', 'maxLength'], argument);
-  checkEndpoint({ ...settled, url });
-  checkBudget(settled);
+  within(argument, () => checkEndpoint({ ...settled, url }));
+  within(argument, () => checkBudget(settled));
   return settled;
 }
 
@@ -150,9 +150,20 @@ function settleJudge(choice: Record<string, unknown>, argument: string): JudgeCh
     throw new InvalidArgumentError(`${argument}.logprobs`, 'true or false', logprobs);
   }
   checkWhole(settled, ['answerTokens'], argument);
-  checkEndpoint(settled);
-  checkBudget(settled);
+  within(argument, () => checkEndpoint(settled));
+  within(argument, () => checkBudget(settled));
   return settled;
+}
+
+/** Lets messages of checks that are not the teacher's alone name the option as the user wrote it. */
+function within(argument: string, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    const message = error.message.replace(` for ${error.argument} `, ` for ${argument}.${error.argument} `);
+    throw new ListwiseError('INVALID_ARGUMENT', message);
+  }
 }
 
 function checkModel(model: unknown, argument: string, kind: string): void {

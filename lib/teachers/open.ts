@@ -1,8 +1,10 @@
-import type { Json } from '../hashes.js';
+import { join } from 'node:path';
+import { canonicalJson, hashJson, type Json } from '../hashes.js';
 import type { LongWork } from '../types.js';
 import type { FileChoice, FusedChoice, SingleChoice } from './choice.js';
 import { FileTeacher } from './file.js';
 import { JUDGE_PROMPT } from './grades.js';
+import { ScoreJournal } from './journal.js';
 import { JudgeTeacher } from './judge.js';
 import { withPath } from './remote.js';
 import { RERANKERS, RerankTeacher } from './rerank.js';
@@ -51,4 +53,17 @@ export function identityOf(choice: Exclude<StandaloneChoice, FileChoice>): { [na
     withPath(choice.url ?? RERANKERS[choice.kind].url!, RERANKERS[choice.kind].path),
   );
   return { kind, address: origin + pathname, ...cut };
+}
+
+/** A teacher's answers in a directory, in a file of its own. */
+export function openAnswers(
+  directory: string,
+  choice: SingleChoice,
+  work: Pick<LongWork, 'signal'> = {},
+): Promise<ScoreJournal> {
+  if (choice.kind === 'fused' || choice.kind === 'file')
+    throw new Error(`${choice.kind} asks no server. This is a bug.`);
+  const identity = identityOf(choice);
+  const file = `${choice.kind}-${hashJson(identity).slice(0, 16)}.jsonl`;
+  return ScoreJournal.open(join(directory, file), canonicalJson(identity), work);
 }

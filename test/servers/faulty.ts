@@ -41,6 +41,7 @@ export interface FaultyServer {
 export async function startFaultyServer(options: FaultyServerOptions): Promise<FaultyServer> {
   const random = Random.for(3, 'faults');
   let faults = 0;
+  let slow = 0;
   let active = 0;
   const server = createServer(async (request, response) => {
     active += 1;
@@ -51,7 +52,9 @@ export async function startFaultyServer(options: FaultyServerOptions): Promise<F
     let text = '';
     for await (const chunk of request) text += chunk;
     const { share = 0, faults: kinds = FAULTS } = options;
-    const fault = random.float() < share ? kinds[faults++ % kinds.length] : undefined;
+    let fault = random.float() < share ? kinds[faults++ % kinds.length] : undefined;
+    // Each costs the client's time-out, which must be long enough for a busy machine.
+    if (fault === 'slow' && kinds.length > 1 && slow++ >= 2) fault = 'broken';
     const path = request.url ?? '';
     const body = JSON.parse(text);
     state.requests.push({ path, body, headers: request.headers, fault, at: performance.now() });

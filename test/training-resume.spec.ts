@@ -9,7 +9,7 @@ import type { TrainingOptions } from '../lib/training/options.js';
 import type { TrainingResult } from '../lib/training/result.js';
 import type { TrainingEvent } from '../lib/training/run-start.js';
 import { trainListwise } from '../lib/training/train.js';
-import { realModel, temporaryDirectory, writeTinyModel } from './helpers.js';
+import { readSafetensors, realModel, temporaryDirectory, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 import { TrainingProcess } from './training-process.js';
 import { trainingTask } from './training-task.js';
@@ -201,14 +201,43 @@ describe('trainListwise, started again,', () => {
     expect(checkpointsIn(output)).to.deep.equal(['step-10', 'step-11', 'step-9']);
   });
 
-  it('leaves the last good checkpoint where numbers are not finite', async () => {
+  it('leaves the last good checkpoint where numbers are not finite, and goes on from it', async () => {
     const output = newOutput();
-    const options = { ...quick, ...task, output, learningRate: 1e38, weightDecay: 0, warmupSteps: 1 };
-    const error = await rejection(trainListwise({ ...options, checkpointEvery: 1 }));
-    expect(error).to.have.property('code', 'NOT_FINITE');
-    const { events } = await trainAndHear(options).catch(() => ({ events: [] as TrainingEvent[] }));
-    expect(checkpointsIn(output)).to.include('step-1');
-    expect(events).to.deep.equal([]);
+    // The first step has rate 0; the second makes the weights so large that the loss or the gradient overflows.
+    const options = {
+      ...quick,
+      ...task,
+      output,
+      learningRate: 1e38,
+      weightDecay: 0,
+      warmupSteps: 1,
+      checkpointEvery: 1,
+    };
+    const first = await rejection(trainListwise(options));
+    expect(first).to.have.property('code', 'NOT_FINITE');
+    expect(first).to.have.property('queryIds').with.length(10);
+    expect(checkpointsIn(output)).to.deep.equal(['step-0', 'step-1']);
+    const weights = readSafetensors(join(output, 'checkpoints', 'step-1', 'weights.safetensors'));
+    expect(Object.values(weights).every(({ values }) => values.every(Number.isFinite))).to.equal(true);
+    const events: TrainingEvent[] = [];
+    const onEvent = (event: TrainingEvent) => events.push(event);
+    const again = await rejection(trainListwise({ ...options, onEvent }));
+    expect(events[0]).to.deep.equal({ kind: 'resumed', step: 1 });
+    expect(again.message).to.equal(first.message);
+    expect(checkpointsIn(output)).to.deep.equal(['step-0', 'step-1']);
+  });
+
+  it('names the queries where the base weights are not numbers, before any step', async () => {
+    const tensors = tinyWeights(tinyConfig);
+    tensors['encoder.layer.0.output.dense.bias']!.values[3] = Number.NaN;
+    const broken = writeTinyModel(undefined, { weights: tensors });
+    const options = { ...quick, ...task, model: broken, teacherTemperature: 0.3 };
+    const onDev = await rejection(trainListwise({ ...options, output: newOutput() }));
+    expect(onDev).to.have.property('code', 'NOT_FINITE');
+    expect(onDev.message).to.match(/^Evaluation on dev after step 0 stopped: .*look at the batch's queries: q4\d, /);
+    const inStep = await rejection(trainListwise({ ...options, dev: undefined, output: newOutput() }));
+    expect(inStep).to.have.property('code', 'NOT_FINITE');
+    expect(inStep.message).to.match(/^Step 1 \(epoch 1\) stopped: .*look at the batch's queries: q\d+, /);
   });
 
   it('refuses an output that another process trains into', async () => {

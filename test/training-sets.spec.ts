@@ -1,11 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { planEpoch } from '../lib/training/batch-stream.js';
+import { oneAhead, planEpoch } from '../lib/training/batch-stream.js';
 import { trainListwise } from '../lib/training/train.js';
 import type { TrainingPair } from '../lib/training/training-set.js';
 import type { TrainingList } from '../lib/types.js';
 import { readSafetensors, temporaryDirectory, writeTinyModel } from './helpers.js';
+import { rejection } from './rejection.js';
 import { trainingTask } from './training-task.js';
 
 const output = () => join(temporaryDirectory(), 'run');
@@ -149,5 +150,42 @@ describe('planEpoch', () => {
     expect(await planEpoch(data, { ...options, epoch: 1 })).to.deep.equal(
       await planEpoch(data, { ...options, epoch: 1 }),
     );
+  });
+});
+
+describe('oneAhead', () => {
+  async function* numbers(made: number[], broken = Number.NaN): AsyncGenerator<number> {
+    try {
+      for (let i = 0; i < 4; i++) {
+        if (i === broken) throw new Error('broken');
+        made.push(i);
+        yield i;
+      }
+    } finally {
+      made.push(-1);
+    }
+  }
+
+  it('makes the next item while one is in use', async () => {
+    const made: number[] = [];
+    const got: number[] = [];
+    for await (const item of oneAhead(numbers(made))) {
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(made).to.include(item < 3 ? item + 1 : -1);
+      got.push(item);
+    }
+    expect(got).to.deep.equal([0, 1, 2, 3]);
+  });
+
+  it('tells what went wrong when its turn comes, and ends what it takes from', async () => {
+    const got: number[] = [];
+    const all = async () => {
+      for await (const item of oneAhead(numbers([], 2))) got.push(item);
+    };
+    expect((await rejection(all())).message).to.equal('broken');
+    expect(got).to.deep.equal([0, 1]);
+    const made: number[] = [];
+    for await (const item of oneAhead(numbers(made))) if (item === 1) break;
+    expect(made).to.deep.equal([0, 1, 2, -1]);
   });
 });

@@ -34,7 +34,7 @@ const KINDS: Record<OptionSpec['kind'], Schema> = {
 function optionSchema(option: OptionSpec): Schema {
   const { kind, choices, help, orApiValue } = option;
   const own = choices ? { enum: choices } : KINDS[kind];
-  const api = (['string', 'array', 'object'] as const)
+  const api = (['string', 'number', 'array', 'object'] as const)
     .filter((type) => orApiValue?.includes(type))
     .map((type) => ({ type }));
   return {

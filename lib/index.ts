@@ -47,6 +47,7 @@ export {
 export { collectionSubset, type SubsetOptions } from './evaluation/subset.js';
 export type { ModelSystem, RunSystem, System } from './evaluation/systems.js';
 export { type ComparisonTableOptions, formatComparison } from './evaluation/table.js';
+export { exportOnnx, type OnnxFormat, type OnnxOptions } from './export/onnx.js';
 export { readBeir, readCorpus, readQrels, readQueries, type TestCollection } from './formats/beir.js';
 export { readQrelsFile, writeBeirQrels, writeTrecQrels } from './formats/qrels.js';
 export { readTrecRun, writeTrecRun } from './formats/trec.js';

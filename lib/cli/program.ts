@@ -7,6 +7,7 @@ import { readConfig } from './config-file.js';
 import { doctorCommand } from './doctor.js';
 import { encodeCommand } from './encode.js';
 import { evaluateCommand } from './evaluate.js';
+import { exportCommand } from './export.js';
 import { explainFailure, traceOf } from './failure.js';
 import { interruptible } from './interrupt.js';
 import { JsonLog, type Log, TextLog } from './log.js';
@@ -43,6 +44,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   reportCommand,
   encodeCommand,
   searchCommand,
+  exportCommand,
   pushCommand,
   doctorCommand,
   setupCommand,

@@ -96,7 +96,7 @@ function expectSame(actual: Map<string, Float32Array>, expected: Map<string, Flo
  * Compares the gradient of each tensor with what a step along it does to the loss.
  * @returns how many tensors were compared
  */
-async function checkGradients(spec: EncoderSpec, batch: BatchArgs): Promise<number> {
+async function checkGradients(spec: EncoderSpec, batch: BatchArgs, tolerance = 0.02): Promise<number> {
   const gradients = await gradientsOf(spec, batch);
   const whole = lengthOf(gradients);
   const weights = await allWeights(spec);
@@ -120,7 +120,7 @@ async function checkGradients(spec: EncoderSpec, batch: BatchArgs): Promise<numb
     // The central difference of fourth order: the loss is far from straight over such steps.
     const near = (await lossAt(1)) - (await lossAt(-1));
     const far = (await lossAt(2)) - (await lossAt(-2));
-    expect((8 * near - far) / (12 * step * length), tensor).to.be.closeTo(1, 0.02);
+    expect((8 * near - far) / (12 * step * length), tensor).to.be.closeTo(1, tolerance);
     compared++;
   }
   return compared;
@@ -188,7 +188,9 @@ describe('pooling and dense layers', () => {
       });
       const dense = [{ file, inputs: 32, outputs: 24, bias: true, activation }];
       const batch = { ...shortBatch, pooling, loss: sharp };
-      expect(await checkGradients(await specOf('gte', { dense }), batch)).to.be.above(15);
+      // The place of a maximum jumps from one token to another.
+      const tolerance = pooling === 'max' ? 0.06 : 0.02;
+      expect(await checkGradients(await specOf('gte', { dense }), batch, tolerance)).to.be.above(15);
     });
   }
 });

@@ -48,7 +48,7 @@ describe('commands that read a corpus', () => {
       'a b',
     );
     expect(found.code).to.equal(0);
-    expect(found.stderr).to.contain(`corpus: duplicateIds 1 (skip): ${corpus}:4\n`);
+    expect(found.stderr).to.contain(`"message":"corpus: duplicateIds 1 (skip): ${corpus}:4"`);
     const { passages } = JSON.parse(found.stdout).queries[0];
     expect(passages.map(({ id }: { id: string }) => id)).to.have.members(['1', '2']);
   });

@@ -240,6 +240,13 @@ describe('reversed', () => {
 });
 
 describe('loadCorpus', () => {
+  it('refuses ids that a run cannot hold', async () => {
+    const { message } = await rejection(loadCorpus([passage('a', 'x'), passage('b\tc', 'y')]));
+    expect(message).to.equal(
+      `Expected a string that is not empty and has no white space for corpus passage 1's id but received "b\tc".`,
+    );
+  });
+
   it('gives passages by row and by id', async () => {
     const corpus = await loadCorpus([passage('7', 'seven'), passage('8', 'eight', 'Eight')]);
     expect(corpus.size).to.equal(2);

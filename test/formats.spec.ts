@@ -205,6 +205,17 @@ describe('writeJsonl', () => {
 });
 
 describe('readCorpus', () => {
+  it('refuses ids with white space at once, not when a run is written hours later', async () => {
+    const path = await file('corpus.jsonl', '{"_id": "a", "text": "x"}\n{"_id": "b c", "text": "y"}\n');
+    const read = async () => {
+      for await (const _ of readCorpus(path));
+    };
+    expect((await rejection(read())).message).to.equal(
+      `${path}:2 (field "_id"): Expected an id without white space, at which files of runs are split, but found "b c"; ` +
+        'put "_" or "-" there.',
+    );
+  });
+
   it('reads passages from a file or a directory, with ids as strings and titles if there are any', async () => {
     const path = await file(
       'corpus.jsonl',

@@ -56,7 +56,7 @@ describe('readWrittenQueries', () => {
   before(async () => {
     corpus = await loadCorpus([
       { id: '1', title: '', text: 'x' },
-      { id: 'b c', title: '', text: 'y' },
+      { id: 'bc', title: '', text: 'y' },
     ]);
     directory = await mkdtemp(join(tmpdir(), 'listwise-'));
   });
@@ -71,14 +71,14 @@ describe('readWrittenQueries', () => {
     const { queries } = await read(
       '{"passage": "1", "type": "web", "query": "lift"}',
       '{"passage": 1, "type": "web", "query": "Query: \\"drag\\""}',
-      '{"passage": "b c", "type": "free form", "query": "wing"}',
+      '{"passage": "bc", "type": "free form", "query": "wing"}',
       '{"passage": "1", "query": "flap"}',
       '{"id": "mine", "passage": "1", "type": "web", "query": "slat"}',
     );
     expect(queries).to.deep.equal([
       { id: '1:web', source: '1', type: 'web', text: 'lift' },
       { id: '1:web:2', source: '1', type: 'web', text: 'drag' },
-      { id: 'b_c:free_form', source: 'b c', type: 'free form', text: 'wing' },
+      { id: 'bc:free_form', source: 'bc', type: 'free form', text: 'wing' },
       { id: '1:query', source: '1', type: undefined, text: 'flap' },
       { id: 'mine', source: '1', type: 'web', text: 'slat' },
     ]);

@@ -91,6 +91,12 @@ describe('loadCorpus of text files', () => {
     ]);
   });
 
+  it('makes ids without white space of paths that have some', async () => {
+    const directory = await place({ 'my notes/100 %.txt': 'One.' });
+    const corpus = await loadCorpus(directory, { countTokens });
+    expect([...corpus.ids()]).to.deep.equal(['my%20notes/100%20%25.txt#1']);
+  });
+
   it('names the line a passage begins on', async () => {
     const directory = await place({
       'a.md': '# T\n\nOne.\n\n## S\n\nTwo words.\n\nBell \u0007.\n',

@@ -157,7 +157,9 @@ function checkPassage(passage: Passage, place: number): Passage {
     throw new InvalidArgumentError(name, 'an object with id, title and text', passage);
   }
   const { id, title = '', text } = passage;
-  if (typeof id !== 'string' || id === '') throw new InvalidArgumentError(`${name}'s id`, 'a non-empty string', id);
+  if (typeof id !== 'string' || id === '' || /\s/.test(id)) {
+    throw new InvalidArgumentError(`${name}'s id`, 'a string that is not empty and has no white space', id);
+  }
   if (typeof title !== 'string') throw new InvalidArgumentError(`${name}'s title`, 'a string or nothing', title);
   if (typeof text !== 'string') throw new InvalidArgumentError(`${name}'s text`, 'a string', text);
   return { id, title, text };

@@ -56,7 +56,7 @@ export async function* splitFile(
       const { line } = blocks[split.firstBlock]!;
       const end = line + split.text.split('\n').length;
       const damaged = damagedLines.some((at) => at >= line && at <= end);
-      const passage = { id: `${path}#${number}`, title, text: split.text, file, line };
+      const passage = { id: `${idOf(path)}#${number}`, title, text: split.text, file, line };
       yield damaged ? { ...passage, damaged } : passage;
     }
   }
@@ -109,4 +109,9 @@ function newlines(text: string): number {
 
 function leadingLines(text: string): number {
   return newlines(/^\s*/u.exec(text)![0]);
+}
+
+/** A path without white space, which ids may not have: such characters, and the percent sign, as in URLs. */
+function idOf(path: string): string {
+  return path.replace(/[\s%]/g, encodeURIComponent);
 }

@@ -75,8 +75,19 @@ export function optionalString(record: JsonRecord, field: string, place: RecordP
   return record[field] === undefined || record[field] === null ? undefined : requireString(record, field, place);
 }
 
-/** A field that must be a string or a whole number, as a string. @throws DataError if it is neither, or empty */
+/**
+ * A field that must be the id of a passage or query, as a string: a string or a whole number.
+ * @throws DataError if it is neither, is empty, or has white space, at which files of runs and judgements are split
+ */
 export function requireId(record: JsonRecord, field: string, place: RecordPlace): string {
+  const id = requireLabel(record, field, place);
+  if (!/\s/.test(id)) return id;
+  const problem = `Expected an id without white space, at which files of runs are split, but found ${describe(id)}; put "_" or "-" there.`;
+  throw new DataError({ ...place, field }, problem);
+}
+
+/** The same for what stands in no run: any string that is not empty, or a whole number. */
+export function requireLabel(record: JsonRecord, field: string, place: RecordPlace): string {
   const value = record[field];
   if (typeof value === 'string' && value !== '') return value;
   if (Number.isSafeInteger(value)) return String(value);

@@ -8,7 +8,7 @@ import {
   type RecordPlace,
   readJsonl,
   requireArray,
-  requireId,
+  requireLabel,
   requireString,
   writeJsonl,
 } from '../formats/jsonl.js';
@@ -85,10 +85,10 @@ class ListReader {
     if (query.trim() === '')
       throw new DataError({ ...place, field: 'query' }, 'Expected a query but found only white space.');
     const list: TrainingList = {
-      id: value.id === undefined || value.id === null ? String(line) : requireId(value, 'id', place),
+      id: value.id === undefined || value.id === null ? String(line) : requireLabel(value, 'id', place),
       query,
       type: optionalString(value, 'type', place),
-      source: value.source === undefined || value.source === null ? undefined : requireId(value, 'source', place),
+      source: value.source === undefined || value.source === null ? undefined : requireLabel(value, 'source', place),
       passages: requireArray(value, 'passages', place).map((passage, i) => this.#passage(passage, i, place)),
     };
     this.#checkLength(list.passages.length, place);

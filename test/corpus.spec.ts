@@ -8,6 +8,7 @@ import { loadCorpus, requirePassages } from '../lib/corpus/corpus.js';
 import { type DuplicateOptions, findDuplicates } from '../lib/corpus/duplicates.js';
 import { KeySorter } from '../lib/corpus/key-sorter.js';
 import { passageText } from '../lib/corpus/passage.js';
+import { resemblance } from '../lib/corpus/resemblance.js';
 import { sampleIds } from '../lib/corpus/sample.js';
 import { Random } from '../lib/random.js';
 import type { Passage } from '../lib/types.js';
@@ -209,6 +210,43 @@ function byDefinition(passages: Passage[]) {
     return container.has(row) ? [{ id, reason: 'contained', of: passages[container.get(row)!]!.id }] : [];
   });
 }
+
+describe('findDuplicates with nearDuplicates', () => {
+  it('drops what is nearly the same as an earlier passage that stays, found as all pairs would show', async () => {
+    const random = Random.for(6, 'near');
+    const letter = (letters: string) => letters[random.integer(letters.length)]!;
+    const word = () => letter('bcdfgh') + letter('aeiou') + letter('klmnprst') + letter('aeiou');
+    const texts: string[] = [];
+    for (let i = 0; i < 150; i++) {
+      const words = Array.from({ length: 60 }, word);
+      texts.push(words.join(' '));
+      // Copies with one, four and fifteen words changed: alike by about 0.9, 0.67 and 0.2.
+      for (const changes of [1, 4, 15]) {
+        const copy = words.slice();
+        for (let c = 0; c < changes; c++)
+          copy[3 + Math.floor((c * 54) / changes)] = `zz${'abcdefghijklmno'[c]}${'xyz'[changes % 3]}`;
+        texts.push(copy.join(' '));
+      }
+    }
+    const passages = Random.for(7, 'order').shuffle(texts.map((text, i) => passage(`p${i}`, text)));
+    const corpus = await loadCorpus(passages);
+    const expected: object[] = [];
+    const kept: Passage[] = [];
+    for (const one of passages) {
+      const like = kept.find(({ text }) => resemblance(text, one.text) >= 0.8);
+      if (like) expected.push({ id: one.id, reason: 'nearly the same', of: like.id });
+      else kept.push(one);
+    }
+    expect(expected.length).to.be.within(140, 160);
+    const found = await findDuplicates(corpus, { nearDuplicates: 0.8 });
+    expect([...found]).to.deep.equal(expected);
+    expect(found.counts()).to.deep.equal({ tooShort: 0, contained: 0, near: expected.length });
+    expect([...(await findDuplicates(corpus))]).to.deep.equal([]);
+    expect((await rejection(findDuplicates(corpus, { nearDuplicates: 0 }))).message).to.equal(
+      'Expected a number above 0, at most 1 for nearDuplicates but received 0.',
+    );
+  });
+});
 
 describe('KeySorter', () => {
   it('merges runs stably, texts longer than its buffers too', async () => {

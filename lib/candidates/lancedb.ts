@@ -57,7 +57,7 @@ export class LanceRetriever implements CandidateRetriever {
 
   /**
    * @param place the database's directory and the table's name, as one path
-   * @throws ListwiseError UNSUPPORTED without the package, NotFoundError naming the tables there are, DataError for a
+   * @throws ListwiseError SETUP without the package, NotFoundError naming the tables there are, DataError for a
    *   table without ids
    */
   static async open(place: string): Promise<LanceRetriever> {
@@ -142,8 +142,8 @@ async function loadPackage(): Promise<LanceModule> {
     return (await import(PACKAGE)) as LanceModule;
   } catch (cause) {
     throw new ListwiseError(
-      'UNSUPPORTED',
-      `Candidates from LanceDB need the package ${PACKAGE}, which is not there; run npm install ${PACKAGE}.`,
+      'SETUP',
+      `Candidates from LanceDB need its client, which is not installed: run \`npm install ${PACKAGE} apache-arrow\`.`,
       { cause },
     );
   }

@@ -31,6 +31,12 @@ const corpusOptions: readonly OptionSpec[] = [
     value: 'count',
     help: 'most passages whose queries are used (default: 100000)',
   },
+  {
+    name: 'nearDuplicates',
+    kind: 'number',
+    value: 'resemblance',
+    help: 'from which passages are nearly the same and one goes, such as 0.8 (default: none go)',
+  },
   { name: 'minCharacters', kind: 'whole', value: 'count', help: 'shorter passages are dropped (default: 10)' },
   { name: 'duplicateWindow', kind: 'whole', value: 'count', help: 'neighbours looked at for duplicates (default: 9)' },
 ];

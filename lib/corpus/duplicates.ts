@@ -4,12 +4,13 @@ import type { LongWork } from '../types.js';
 import { comparisonText, isShorter, reversed } from './comparison-text.js';
 import type { Corpus } from './corpus.js';
 import { type KeyedRow, KeySorter, type SortOptions } from './key-sorter.js';
+import { findNearDuplicates } from './near-duplicates.js';
 
 /** A passage that is not used, and why. */
 export interface DroppedPassage {
   id: string;
-  reason: 'too short' | 'contained';
-  /** The passage whose comparison text contains this one's; there when `reason` is 'contained'. */
+  reason: 'too short' | 'contained' | 'nearly the same';
+  /** The passage that contains this one, or that it is nearly the same as; there unless it is too short. */
   of?: string;
 }
 
@@ -18,15 +19,21 @@ export interface DuplicateOptions extends LongWork, Omit<SortOptions, 'signal'> 
   minCharacters?: number;
   /** How many of the next passages in sorted order may contain a passage. Default 9. */
   duplicateWindow?: number;
+  /**
+   * Then passages are dropped, too, whose resemblance (see `resemblance`) to an earlier one that stays is at least this,
+   * above 0 and at most 1. Default none are.
+   */
+  nearDuplicates?: number;
 }
 
 const KEPT = -1;
 const TOO_SHORT = -2;
+const NEAR = -3;
 
 /** Passages of a corpus that are not used, in its order. Takes 4 bytes for each passage of the corpus. */
 export class Duplicates implements Iterable<DroppedPassage> {
   readonly #corpus: Corpus;
-  /** Of each row KEPT, TOO_SHORT, or the row of the passage that contains it. */
+  /** Of each row KEPT, TOO_SHORT, the row of the passage that contains it, or NEAR less the row it is like. */
   readonly #reasons: Int32Array;
 
   constructor(corpus: Corpus) {
@@ -37,6 +44,11 @@ export class Duplicates implements Iterable<DroppedPassage> {
   /** Notes that a passage is contained in another; the first note about it stands. */
   contained(row: number, container: number): void {
     if (this.#reasons[row] === KEPT) this.#reasons[row] = container;
+  }
+
+  /** Notes that a passage is nearly the same as another. */
+  near(row: number, like: number): void {
+    this.#reasons[row] = NEAR - like;
   }
 
   tooShort(row: number): void {
@@ -53,22 +65,23 @@ export class Duplicates implements Iterable<DroppedPassage> {
   }
 
   /** How many were dropped for each reason. */
-  counts(): { tooShort: number; contained: number } {
-    let [tooShort, contained] = [0, 0];
+  counts(): { tooShort: number; contained: number; near: number } {
+    const counts = { tooShort: 0, contained: 0, near: 0 };
     for (const reason of this.#reasons) {
-      if (reason === TOO_SHORT) tooShort += 1;
-      else if (reason !== KEPT) contained += 1;
+      if (reason === TOO_SHORT) counts.tooShort += 1;
+      else if (reason >= 0) counts.contained += 1;
+      else if (reason !== KEPT) counts.near += 1;
     }
-    return { tooShort, contained };
+    return counts;
   }
 
   *[Symbol.iterator](): Iterator<DroppedPassage> {
     for (const [row, reason] of this.#reasons.entries()) {
       if (reason === KEPT) continue;
       const id = this.#corpus.id(row);
-      yield reason === TOO_SHORT
-        ? { id, reason: 'too short' }
-        : { id, reason: 'contained', of: this.#corpus.id(reason) };
+      if (reason === TOO_SHORT) yield { id, reason: 'too short' };
+      else if (reason >= 0) yield { id, reason: 'contained', of: this.#corpus.id(reason) };
+      else yield { id, reason: 'nearly the same', of: this.#corpus.id(NEAR - reason) };
     }
   }
 }
@@ -83,7 +96,7 @@ export class Duplicates implements Iterable<DroppedPassage> {
  * @throws InvalidArgumentError for an option out of range; WriteError if the disk is full
  */
 export async function findDuplicates(corpus: Corpus, options: DuplicateOptions = {}): Promise<Duplicates> {
-  const { signal, onProgress, sortMemory, temporaryDirectory } = options;
+  const { signal, onProgress, sortMemory, temporaryDirectory, nearDuplicates } = options;
   const { minCharacters, duplicateWindow } = settleDuplicateOptions(options);
   signal?.throwIfAborted();
   const sorting = { sortMemory, temporaryDirectory, signal };
@@ -108,11 +121,20 @@ export async function findDuplicates(corpus: Corpus, options: DuplicateOptions =
   await pass(forwards.sorted(), { ...passing, report: (done) => report(corpus.size + done) });
   await pass(backwards.sorted(), { ...passing, report: (done) => report(2 * corpus.size + done) });
   report(total);
+  if (nearDuplicates !== undefined) {
+    const skip = (row: number) => found.has(row);
+    const hear = (row: number, like: number) => found.near(row, like);
+    await findNearDuplicates(corpus, { threshold: nearDuplicates, skip, found: hear, signal, onProgress });
+  }
   return found;
 }
 
 /** Fills in defaults. @throws InvalidArgumentError for an option out of range */
-export function settleDuplicateOptions({ minCharacters = 10, duplicateWindow = 9 }: DuplicateOptions) {
+export function settleDuplicateOptions(options: DuplicateOptions) {
+  const { minCharacters = 10, duplicateWindow = 9, nearDuplicates = 1 } = options;
+  if (!(nearDuplicates > 0 && nearDuplicates <= 1)) {
+    throw new InvalidArgumentError('nearDuplicates', 'a number above 0, at most 1', nearDuplicates);
+  }
   for (const [name, value] of Object.entries({ minCharacters, duplicateWindow })) {
     if (!Number.isInteger(value) || value < 0)
       throw new InvalidArgumentError(name, 'a whole number of at least 0', value);

@@ -1,16 +1,4 @@
-import { comparisonText } from '../corpus/comparison-text.js';
-
-/** Words in a shingle. */
-const SHINGLE = 3;
-
-/**
- * How alike two texts are: the Jaccard index of their sets of three words in a row, of the text as it is compared for
- * duplicates (see comparisonText). 1 for equal sets, 0 for disjoint ones. A text of fewer words is one shingle.
- * @see Broder 1997, On the resemblance and containment of documents
- */
-export function resemblance(a: string, b: string): number {
-  return jaccard(shingles(a), shingles(b));
-}
+import { jaccard, shingles } from '../corpus/resemblance.js';
 
 /** The passages that are not nearly the same as the positive; texts are looked up by id. */
 export function withoutNearDuplicates<T extends { id: string }>(
@@ -24,16 +12,4 @@ export function withoutNearDuplicates<T extends { id: string }>(
     const own = shingles(textOf(id));
     return known.every((positive) => jaccard(own, positive) < threshold);
   });
-}
-
-function shingles(text: string): Set<string> {
-  const words = comparisonText(text).split(' ').filter(Boolean);
-  if (words.length <= SHINGLE) return new Set([words.join(' ')]);
-  return new Set(words.slice(SHINGLE - 1).map((_, i) => words.slice(i, i + SHINGLE).join(' ')));
-}
-
-function jaccard(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
-  let both = 0;
-  for (const shingle of a) if (b.has(shingle)) both += 1;
-  return both / (a.size + b.size - both);
 }

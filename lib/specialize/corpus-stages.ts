@@ -20,28 +20,29 @@ import type { Workbench } from './workbench.js';
 /** Which passages may be sources and candidates: corpus.json and duplicates.jsonl. */
 export async function corpusStage(bench: Workbench): Promise<Stage> {
   const { corpus, options, directory, work } = bench;
-  const { minCharacters, duplicateWindow, signal } = options;
+  const { minCharacters, duplicateWindow, nearDuplicates, signal } = options;
   const sha256 = await bench.corpusHash();
   const excluded = await excludedIds(bench);
   return {
     name: 'corpus',
-    options: { minCharacters, duplicateWindow, excludeJudged: options.excludeJudged },
+    options: { minCharacters, duplicateWindow, nearDuplicates, excludeJudged: options.excludeJudged },
     inputs: { corpus: sha256, 'excluded passages': await hashTexts(excluded, signal) },
     outputs: [FILES.corpus, FILES.duplicates],
     work: async (partial) => {
       const dropped = await findDuplicates(corpus, {
-        ...{ minCharacters, duplicateWindow, temporaryDirectory: partial.directory },
+        ...{ minCharacters, duplicateWindow, nearDuplicates, temporaryDirectory: partial.directory },
         ...work,
       });
       await writeJsonl(directory.file('duplicates'), dropped, { signal });
-      const { tooShort, contained } = dropped.counts();
+      const { tooShort, contained, near } = dropped.counts();
       const excludedOnly = excluded.filter((id) => !dropped.has(corpus.row(id)!));
       const counts = {
         passages: corpus.size,
         tooShort,
         duplicates: contained,
+        ...(nearDuplicates !== undefined && { nearDuplicates: near }),
         excluded: excluded.length,
-        usable: corpus.size - tooShort - contained - excludedOnly.length,
+        usable: corpus.size - tooShort - contained - near - excludedOnly.length,
         ...(corpus.report && countMistakes(corpus.report)),
       };
       await writeLines(directory.file('corpus'), [

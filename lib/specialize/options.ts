@@ -154,6 +154,7 @@ export const specializeOptionNames: readonly string[] = [
       'embeddingsType',
       'depth',
       'minCharacters',
+      'nearDuplicates',
       'duplicateWindow',
       'bm25K1',
       'bm25B',

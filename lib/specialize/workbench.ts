@@ -107,7 +107,8 @@ export class Workbench implements AsyncDisposable {
     for await (const { value, line } of readJsonl(file, this.work)) {
       const place = { file, line };
       const reason = requireString(value, 'reason', place);
-      const why = reason === 'contained' ? `is contained in ${requireId(value, 'of', place)}` : `is ${reason}`;
+      const link = { contained: ' in', 'nearly the same': ' as' }[reason];
+      const why = link ? `is ${reason}${link} ${requireId(value, 'of', place)}` : `is ${reason}`;
       unusable.set(requireId(value, 'id', place), why);
     }
     const { excluded } = JSON.parse(await readFile(this.directory.file('corpus'), 'utf8')) as { excluded: string[] };

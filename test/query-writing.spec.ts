@@ -494,6 +494,17 @@ describe('writeQueries', function () {
     expect(server.requests).to.have.length(0);
   });
 
+  it('refuses a directory that another process writes to', async () => {
+    const server = await serve({ delay: 30 });
+    const given = await options(server, 4, { queryTypes: ['web'] });
+    const first = writeQueries(given);
+    while (server.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const error = await rejection(writeQueries(given));
+    expect(error.code).to.equal('BUSY');
+    expect(error.message).to.contain(`in use by process ${process.pid}`);
+    expect((await first).written).to.equal(4);
+  });
+
   it('names the line of a journal that is broken in the middle', async () => {
     const server = await serve();
     const given = await options(server, 2, { queryTypes: ['web'] });

@@ -4,6 +4,7 @@ import { DataError, describe } from '../errors.js';
 import { writeLines } from '../formats/atomic.js';
 import { type JsonLine, readJsonl, requireString } from '../formats/jsonl.js';
 import { makeDirectory, writing } from '../formats/writing.js';
+import { lockOutput } from '../output-lock.js';
 import { readCompletion, StrangeReply, shown } from './chat-completion.js';
 import { ReplyJournal } from './journal.js';
 import { askedModels } from './llm-options.js';
@@ -43,7 +44,7 @@ export async function exportBatch(job: WritingJob, directory: string): Promise<B
   const { settings, signal } = job;
   const { temperature, maxNewTokens, endpoints } = settings.llm;
   const journal = await ReplyJournal.read(join(job.directory, WRITING_FILES.replies), signal);
-  const spending = spendingOf(job, journal);
+  const spending = await spendingOf(job, journal);
   await removeEarlier(directory);
   const files = new BatchFiles(directory);
   const result: BatchExport = { files: files.written, requests: 0 };
@@ -126,6 +127,8 @@ export async function importBatch(job: WritingJob, files: readonly string[]): Pr
   const replies = await readReplies(files, signal);
   const counts = { imported: 0, known: 0, foreign: replies.size };
   const unanswered = new Map<string, string>();
+  await makeDirectory(directory);
+  using _ = await lockOutput(directory, { file: join(directory, WRITING_FILES.lock) });
   await using journal = await ReplyJournal.open(join(directory, WRITING_FILES.replies), signal);
   for await (const request of requestsOf(job)) {
     const there = new Set(journal.repliesTo(request).map(({ attempt }) => attempt));
@@ -147,7 +150,7 @@ export async function importBatch(job: WritingJob, files: readonly string[]): Pr
     throw new DataError({ file: files.join(', ') }, problem);
   }
   const outcome = await finish(job, journal, unanswered);
-  return { ...summaryOf(job, outcome), spent: spendingOf(job, journal).spent, retries: 0, ...counts };
+  return { ...summaryOf(job, outcome), spent: (await spendingOf(job, journal)).spent, retries: 0, ...counts };
 }
 
 interface Arrival {

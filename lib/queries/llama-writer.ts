@@ -23,7 +23,7 @@ interface Llama {
 interface LlamaModel {
   readonly trainContextSize: number;
   tokenize(text: string): ArrayLike<number>;
-  createContext(options: { contextSize: object | number; sequences: number }): Promise<LlamaContext>;
+  createContext(options: { contextSize: number; sequences: number; threads?: number }): Promise<LlamaContext>;
   dispose(): Promise<void>;
 }
 
@@ -136,7 +136,7 @@ async function load(file: string, sequences: number): Promise<Loaded> {
   try {
     const model = await llama.loadModel({ modelPath: file });
     const contextSize = Math.min(CONTEXT, model.trainContextSize);
-    const context = await model.createContext({ contextSize, sequences });
+    const context = await model.createContext({ contextSize, sequences, ...threads() });
     const free = Array.from({ length: sequences }, () => context.getSequence());
     return { package: found, llama, model, context, free };
   } catch (cause) {
@@ -144,6 +144,12 @@ async function load(file: string, sequences: number): Promise<Loaded> {
     const problem = oneLine((cause as Error).message);
     throw new NotFoundError(`Expected a model in GGUF format at ${file} but llama.cpp says: ${problem}`, { cause });
   }
+}
+
+/** As everywhere in listwise; llama.cpp waits for its threads by spinning, which is slow where cores are shared. */
+function threads(): { threads?: number } {
+  const count = Number(process.env.OMP_NUM_THREADS);
+  return Number.isInteger(count) && count > 0 ? { threads: count } : {};
 }
 
 /** node-llama-cpp from beside listwise or, where listwise is installed elsewhere, from the directory it is started in. */

@@ -1,7 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { breather } from '../event-loop.js';
 import { writeLines } from '../formats/atomic.js';
 import { readJsonl, requireString, writeJsonl } from '../formats/jsonl.js';
+import { makeDirectory } from '../formats/writing.js';
+import { lockOutput } from '../output-lock.js';
 import type { LongWork, Passage } from '../types.js';
 import { askForQueries } from './asking.js';
 import { ReplyJournal } from './journal.js';
@@ -20,6 +23,7 @@ export const WRITING_FILES = {
   replies: 'replies.jsonl',
   failed: 'failed.jsonl',
   summary: 'summary.json',
+  lock: 'queries.lock',
 } as const;
 
 /** All that decides which queries are written, and where. */
@@ -81,13 +85,16 @@ export interface QueryWriting {
  * Has a language model write queries for passages. Into the directory go queries.jsonl, {"passage", "type", "query",
  * "model", "promptHash"} in the corpus' order; replies.jsonl, each reply as it came; failed.jsonl; and summary.json.
  * Started again with the same job it asks only for what has no reply yet.
- * @throws RemoteError, ListwiseError REMOTE if no server answers; WriteError; `signal.reason` when aborted
+ * @throws RemoteError, ListwiseError REMOTE if no server answers; ListwiseError BUSY if another process works in the
+ *   directory; WriteError; `signal.reason` when aborted
  */
 export async function runWriting(job: WritingJob): Promise<QueryWriting> {
   const { settings, directory, signal, onProgress } = job;
+  await makeDirectory(directory);
+  using _ = await lockOutput(directory, { file: join(directory, WRITING_FILES.lock) });
   await using pool = WriterPool.open(settings.llm);
   await using journal = await ReplyJournal.open(join(directory, WRITING_FILES.replies), signal);
-  const spending = spendingOf(job, journal);
+  const spending = await spendingOf(job, journal);
   const before = await failedBefore(job);
   const estimate = await estimateFrom(job, { journal, spending, left: before });
   job.onEstimate?.(estimate);
@@ -110,7 +117,7 @@ export async function runWriting(job: WritingJob): Promise<QueryWriting> {
 export async function estimateWriting(job: WritingJob): Promise<QueryEstimate> {
   const { directory, signal } = job;
   const journal = await ReplyJournal.read(join(directory, WRITING_FILES.replies), signal);
-  return estimateFrom(job, { journal, spending: spendingOf(job, journal), left: await failedBefore(job) });
+  return estimateFrom(job, { journal, spending: await spendingOf(job, journal), left: await failedBefore(job) });
 }
 
 interface Sources {
@@ -158,9 +165,13 @@ export function requestsOf({ settings, types, passages, seed, signal }: WritingJ
 }
 
 /** A budget that knows what earlier sessions spent, on prompts that are no longer used too. */
-export function spendingOf({ settings }: WritingJob, journal: ReplyJournal): Spending {
+export async function spendingOf({ settings, signal }: WritingJob, journal: ReplyJournal): Promise<Spending> {
   const spending = new Spending(settings.llm);
-  for (const { asked, tokens } of journal) spending.add(asked, tokens);
+  const breathe = breather(signal);
+  for (const { asked, tokens } of journal) {
+    spending.add(asked, tokens);
+    await breathe();
+  }
   return spending;
 }
 

@@ -36,7 +36,11 @@ describe('Embedder.load', () => {
   });
 
   const wrong: [Record<string, unknown>, string][] = [
-    [{ pooling: 'max' }, `Expected 'mean' or 'first-token' for pooling but received "max".`],
+    [
+      { pooling: 'median' },
+      `Expected 'mean' or 'first-token' or 'max' or 'weighted-mean' or 'last-token' or 'mean-sqrt-length' for pooling ` +
+        'but received "median".',
+    ],
     [{ normalize: 1 }, 'Expected true or false for normalize but received 1.'],
     [{ queryPrefix: 7 }, 'Expected a string for queryPrefix but received 7.'],
     [

@@ -41,14 +41,14 @@ describe('readHumanQueries', () => {
       '2': { a: 0 },
       '3': { nowhere: 1 },
       '4': { c: 1 },
-      'of test': { a: 1 },
+      'of-test': { a: 1 },
     });
     const unusable = new Map([
       ['d', 'is too short'],
       ['c', 'is contained in a'],
     ]);
     const read = await readHumanQueries(directory, 'train', {
-      ...{ corpus: await corpus, unusable, tested: new Set(['of test']) },
+      ...{ corpus: await corpus, unusable, tested: new Set(['of-test']) },
     });
     expect(read.queries).to.deep.equal([{ id: 'human:1', type: 'human', text: 'text of 1', relevant: ['b', 'a'] }]);
     expect(read.unusable).to.deep.equal([

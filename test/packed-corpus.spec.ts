@@ -16,7 +16,7 @@ function somePassages(count: number): Passage[] {
   const random = Random.for(1, 'passages');
   return Array.from({ length: count }, (_, i) => {
     const text = 'aé漢😀'.repeat(i === 7 ? 1_200_000 : random.integer(60));
-    return { id: `passage ${i} ${'é'.repeat(random.integer(3))}`, title: i % 2 ? `title ${i}` : '', text };
+    return { id: `passage-${i}-${'é'.repeat(random.integer(3))}`, title: i % 2 ? `title ${i}` : '', text };
   });
 }
 
@@ -107,7 +107,7 @@ describe('PackedCorpus', () => {
     expect(opened).to.be.instanceOf(PackedCorpus);
     expect([...opened]).to.deep.equal(passages);
     const file = join(await temporary(), 'broken.jsonl');
-    await writeFile(file, `${lines(passages)}{"_id": "passage 1 "`);
+    await writeFile(file, `${lines(passages)}{"_id": "passage-1-"`);
     expect((await rejection(loadCorpus(file, options))).message).to.match(/broken\.jsonl:3001: /);
     expect(await readdir(cache)).to.deep.equal([]);
     opened[Symbol.dispose]?.();

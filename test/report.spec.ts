@@ -99,6 +99,16 @@ describe('report', function () {
     });
   });
 
+  it('plots what training measured on queries of people, where it did', async () => {
+    const facts = await readRunFacts(directory);
+    expect(reportPage(facts)).to.not.contain('on queries that people judged, over a part');
+    const human = { 'nDCG@10': 0.5, queries: 10, passages: 50 };
+    const evaluations = facts.evaluations.map((one) => ({ ...one, human }));
+    const page = reportPage({ ...facts, evaluations });
+    expect(page).to.contain('nDCG@10 on queries that people judged, over a part of the corpus');
+    expect(page.match(/<svg role="img"/g)).to.have.length(9);
+  });
+
   describe('findingsOf and adviceOf', () => {
     it('say whether the gain is real, how large it is, and for whom', async () => {
       const facts = await readRunFacts(directory);

@@ -18,11 +18,11 @@ export function findingsOf(facts: RunFacts): Finding[] {
 /** What to try next, each with the reason that the run gives for it. */
 export function adviceOf(facts: RunFacts): string[] {
   return [
+    ...offerAdvice(facts),
     ...testSetAdvice(facts),
     ...powerAdvice(facts),
     ...trainingAdvice(facts),
     ...funnelAdvice(facts),
-    ...offerAdvice(facts),
   ];
 }
 

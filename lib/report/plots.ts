@@ -160,20 +160,16 @@ export function lossPlot(steps: readonly StepRecord[], evaluations: readonly Eva
   });
 }
 
-/** A number that training logs on dev, beside the loss. */
-export function devPlot(
-  label: string,
-  evaluations: readonly EvaluationRecord[],
-  key: 'listwise' | 'contrastive',
-): Markup {
+/** A number that training measures on dev, beside the loss. */
+export function devPlot(label: string, values: readonly { step: number; value: number }[]): Markup {
   return draw(`${label} on dev over the steps of training`, {
     width: 420,
     height: 300,
     x: { label: 'step →', labelOffset: 42, ticks: 5, tickFormat: whole },
     y: { label: `↑ ${label}`, grid: true, ticks: 5 },
     marks: [
-      Plot.line(evaluations, { x: 'step', y: key, stroke: COLORS.accent, strokeWidth: 2.5 }),
-      Plot.dot(evaluations, { x: 'step', y: key, fill: COLORS.accent, r: 3 }),
+      Plot.line(values, { x: 'step', y: 'value', stroke: COLORS.accent, strokeWidth: 2.5 }),
+      Plot.dot(values, { x: 'step', y: 'value', fill: COLORS.accent, r: 3 }),
     ],
   });
 }

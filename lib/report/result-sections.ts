@@ -39,7 +39,7 @@ function results({ promotion }: RunFacts, comparison: Comparison): Markup {
   const rows = differences.map((row) => [
     row.measure,
     ...[row.base, row.value].map((value) => numberCell(value.toFixed(4))),
-    changeCell(row.difference),
+    changeCell(row),
     numberCell(`${signed(row.interval.low)} to ${signed(row.interval.high)}`),
     numberCell(`${row.wins} / ${row.ties} / ${row.losses}`),
     ...[row.pRandomization, row.pTTest, row.pBootstrap, row.pHolm].map((p) => numberCell(probability(p))),
@@ -61,7 +61,7 @@ function guardTable(guards: NonNullable<RunFacts['promotion']>['guards']): Marku
     numberCell(String(guard.queries)),
     guard.measure,
     ...[guard.base, guard.value].map((value) => numberCell(value.toFixed(4))),
-    changeCell(guard.difference),
+    changeCell(guard),
     numberCell(`${signed(guard.interval.low)} to ${signed(guard.interval.high)}`),
     guard.holds ? 'holds' : `loses more than ${guard.allowedLoss}`,
   ]);
@@ -82,7 +82,7 @@ function groups({ groups: found = [], measure }: Difference, by: string): Markup
     foreign(group.group, 80),
     numberCell(String(group.queries)),
     ...[group.base, group.value].map((value) => numberCell(value.toFixed(4))),
-    changeCell(group.difference),
+    changeCell(group),
     numberCell(`${signed(group.interval.low)} to ${signed(group.interval.high)}`),
     numberCell(`${group.wins} / ${group.ties} / ${group.losses}`),
   ]);
@@ -145,8 +145,9 @@ chosen by ${where}, and the best was then tested as the trained model was. ${jud
 ${table('Mixtures', ['trained share', `${verdict.measure} where chosen`, ''], rows)}`;
 }
 
-function changeCell(difference: number): Markup {
-  const tone = difference > 0 ? 'gain' : difference < 0 ? 'loss' : '';
+/** Coloured only where the interval leaves no doubt about the direction. */
+function changeCell({ difference, interval }: Pick<Difference, 'difference' | 'interval'>): Markup {
+  const tone = interval.low > 0 ? 'gain' : interval.high < 0 ? 'loss' : '';
   return html`<td class="number ${tone}">${signed(difference)}</td>`;
 }
 

@@ -1,4 +1,5 @@
 import type { Json } from '../hashes.js';
+import { HUMAN_MEASURE } from '../training/human-dev.js';
 import type { RunFacts, StageFacts } from './facts.js';
 import { foreign, html, type Markup } from './html.js';
 import { duration, type Section } from './page.js';
@@ -43,6 +44,8 @@ function training({ steps, evaluations, stages }: RunFacts): Markup {
   const counts = (stages.find(({ name }) => name === 'training')?.counts ?? {}) as Record<string, unknown>;
   const best = evaluations.findLast(({ isBest }) => isBest);
   const last = steps.at(-1);
+  const listwise = evaluations.map((one) => ({ step: one.step, value: one.listwise }));
+  const human = evaluations.flatMap((one) => (one.human ? [{ step: one.step, value: one.human[HUMAN_MEASURE] }] : []));
   const tokens = steps.reduce((sum, step) => sum + step.tokens, 0);
   const tiles: [string, string, string?][] = [
     ['steps', String(steps.length), `stopped: ${String(counts['stopped'] ?? 'no')}`],
@@ -64,7 +67,12 @@ ${lossPlot(steps, evaluations)}</figure>
 ${
   evaluations.length > 1 &&
   html`<figure><figcaption>How far the model’s rankings are from the teacher’s on the dev lists
-(KL divergence, in nats).</figcaption>${devPlot('listwise loss', evaluations, 'listwise')}</figure>`
+(KL divergence, in nats).</figcaption>${devPlot('listwise loss', listwise)}</figure>`
+}
+${
+  human.length > 1 &&
+  html`<figure><figcaption>${HUMAN_MEASURE} on queries that people judged, over a part of the corpus: it compares the
+weights of this run with each other, and is higher than over the whole.</figcaption>${devPlot(HUMAN_MEASURE, human)}</figure>`
 }</div>`;
 }
 

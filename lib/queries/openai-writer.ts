@@ -142,12 +142,17 @@ export class OpenAiWriter implements Writer {
     const isOverload = !isEmpty && [408, 425, 429, 503, 529].includes(status);
     const failure = isOverload ? 'overloaded' : status >= 500 ? 'failed' : 'refused';
     const remedy = REMEDIES[isEmpty ? 402 : status];
-    const problem = `answered ${status} for model "${this.model}"${remedy ? ` (${remedy})` : ''}: ${shown(error)}`;
+    // The client puts the status before the server's own words.
+    const said = shown(error).replace(/^\d{3} /, '');
+    const problem = `answered ${status} for model "${this.model}"${remedy ? ` (${remedy})` : ''}: ${said}`;
     return this.#error(problem, failure, { status, retryAfter: wait, cause: error });
   }
 
   #error(problem: string, failure: RemoteFailure, details: { status?: number; retryAfter?: number; cause: unknown }) {
-    return new RemoteError(this.address, `${withoutKey(problem, this.#key)}.`, { failure, ...details });
+    return new RemoteError(this.address, `${withoutKey(problem, this.#key).replace(/\.$/, '')}.`, {
+      failure,
+      ...details,
+    });
   }
 }
 

@@ -55,7 +55,7 @@ describe('readHumanQueries', () => {
       { id: 'human:2', filter: 'no relevant passage', reason: 'no passage was judged relevant' },
       { id: 'human:3', filter: 'no relevant passage', reason: 'no relevant passage is in the corpus' },
       { id: 'human:4', filter: 'unusable source', reason: 'relevant passage c is contained in a' },
-      { id: 'human:of_test', filter: 'test query', reason: 'it is a query of the test set' },
+      { id: 'human:of-test', filter: 'test query', reason: 'it is a query of the test set' },
     ]);
   });
 

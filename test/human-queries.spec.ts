@@ -136,7 +136,7 @@ describe('withoutNearDuplicates', () => {
     };
     const textOf = (id: string) => texts[id]!;
     const passages = ['u', 't', 's', 'r'].map((id) => ({ id }));
-    const left = withoutNearDuplicates(passages, new Set(['s', 'r']), { threshold: 0.7, textOf });
+    const left = await withoutNearDuplicates(passages, new Set(['s', 'r']), { threshold: 0.7, textOf });
     expect(left.map(({ id }) => id)).to.deep.equal(['u', 's', 'r']);
 
     const query: Query = { id: 'q', text: 'x', source: 's' };

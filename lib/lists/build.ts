@@ -166,7 +166,7 @@ async function rank(
     const count = counts[type];
     const positives = new Set(positivesOf(query));
     const all = sorted(scored);
-    const passages = near ? withoutNearDuplicates(all, positives, near) : all;
+    const passages = near ? await withoutNearDuplicates(all, positives, { ...near, signal }) : all;
     const place = passages.findIndex(({ id }) => positives.has(id));
     count.scored += 1;
     count.nearDuplicates += all.length - passages.length;

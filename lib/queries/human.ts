@@ -49,7 +49,7 @@ export async function readHumanQueries(
     const there = relevant.map(([passage]) => passage).filter((passage) => corpus.has(passage));
     known += there.length;
     const usable = there.filter((passage) => !unusable.has(passage));
-    const name = `${HUMAN}:${id}`.replace(/\s+/g, '_');
+    const name = `${HUMAN}:${id}`;
     const against = reasonAgainst({ isTested: tested.has(id), relevant, there, usable, unusable });
     if (against) result.unusable.push({ id: name, ...against });
     else result.queries.push({ id: name, type: HUMAN, text, relevant: usable });

@@ -134,7 +134,7 @@ describe('trainListwise and memory', () => {
     );
     expect(error).to.have.property('code', 'INVALID_ARGUMENT');
     expect(error.message).to.match(
-      /^Expected at least \d+ MB, which model, .* for maxMemory but received "10 MB"; give more/,
+      /^Expected at least [\d.]+ [MG]B, which model, .* for maxMemory but received "10 MB"; give more/,
     );
   });
 });

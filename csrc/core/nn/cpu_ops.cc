@@ -10,6 +10,7 @@
 #include "../kernels/kernels.h"
 #include "int8_ops.h"
 #include "matmul.h"
+#include "transpose.h"
 
 namespace listwise::core::nn {
 namespace {
@@ -45,6 +46,7 @@ void forEachHead(Kernel kernel, const Args& args, const Packed& packed,
   });
 }
 
+<<<<<<< HEAD
 kernels::AttentionShape shapeOf(const Attention& how, int64_t tokens, int64_t width) {
   const bool biased = how.bias.defined();
   return {how.heads,
@@ -85,6 +87,8 @@ void addColumnSums(const at::Tensor& rows, const at::Tensor& bias) {
   });
 }
 
+=======
+>>>>>>> 24bc673 (Weights' products: the transposed copy in threads, with the bias' sums on the way; bars against peers)
 }  // namespace
 
 at::Tensor CpuOps::linear(const at::Tensor& x, const Linear& l) const {
@@ -93,8 +97,7 @@ at::Tensor CpuOps::linear(const at::Tensor& x, const Linear& l) const {
 
 at::Tensor CpuOps::linearBackward(const at::Tensor& dy, const at::Tensor& x, const Linear& l,
                                   const LinearGradient& gradient) const {
-  gradient.weight.add_(matmulTransposed(dy.t(), x.t()));
-  if (gradient.bias.defined()) addColumnSums(dy, gradient.bias);
+  gradient.weight.add_(matmulTransposed(transposed(dy, gradient.bias), x.t()));
   return matmulTransposed(dy, l.weight.t());
 }
 

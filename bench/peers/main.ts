@@ -1,0 +1,144 @@
+// Bars against what a user would run instead; docs/performance.md says how to run it and has the results.
+//   node --import=tsx bench/peers/main.ts [encode train papers memory linear] [--rounds 5] [--threads 2]
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { smallModelDirectory } from '../../lib/setup/model.js';
+import type { Passage } from '../../lib/types.js';
+import { requireEqual } from '../comparison.js';
+import { grow, readPassages, writeLists, writeTexts } from './inputs.js';
+import { type Flags, interleave, type Output, ours, type Place, peer, type Ratio } from './processes.js';
+
+const BARS = ['encode', 'train', 'papers', 'memory', 'linear'] as const;
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '5' },
+    threads: { type: 'string', default: '2' },
+    python: { type: 'string', default: process.env.LISTWISE_TEST_PYTHON ?? 'python3' },
+    model: { type: 'string', default: smallModelDirectory() },
+    corpus: { type: 'string', default: fileURLToPath(new URL('../../test/fixtures/scifact', import.meta.url)) },
+    device: { type: 'string', default: 'cpu' },
+    /** Fewer of everything, to see that the script works; the figures mean nothing then. */
+    small: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+
+const place: Place = { python: values.python, device: values.device, threads: Number(values.threads) };
+const rounds = Number(values.rounds);
+const directory = mkdtempSync(join(tmpdir(), 'listwise-peers-'));
+const file = (name: string) => join(directory, name);
+const model = values.model;
+const size = (full: number, small: number) => (values.small ? small : full);
+const passages = await readPassages(values.corpus);
+const results: Record<string, unknown> = {};
+
+function report(name: string, unit: string, ratio: Ratio): void {
+  results[name] = { unit, ...ratio };
+  const { minimum, median, maximum } = ratio;
+  console.log(
+    `${name}: ${ratio.ours.toFixed(1)} ${unit}/s against ${ratio.theirs.toFixed(1)}: ` +
+      `${median.toFixed(2)} times (${minimum.toFixed(2)} to ${maximum.toFixed(2)})`,
+  );
+}
+
+function embeddingsOf(name: string): Float32Array {
+  const bytes = readFileSync(file(name));
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+function encode(some: Passage[] = passages): void {
+  writeTexts(file('texts.jsonl'), some.slice(0, size(some.length, 40)));
+  const flags: Flags = { model, texts: file('texts.jsonl'), 'max-length': 256 };
+  const theirs = () => peer('encode', { ...flags, micro: 32, output: file('theirs.f32') }, place);
+  const own = (more: Flags) => () => ours('encode', { ...flags, output: file('ours.f32'), ...more }, place);
+  const isCuda = place.device !== 'cpu';
+  const [first] = [own({})(), theirs()];
+  requireEqual(embeddingsOf('ours.f32'), embeddingsOf('theirs.f32'), isCuda ? 0.05 : 1e-5);
+  console.log(`encode: embeddings of ${first.work} texts agree`);
+  report(`encode, 256 tokens${isCuda ? ', bf16' : ', fp32'}`, 'texts', interleave(rounds, own({}), theirs));
+  if (!isCuda) report('encode, 256 tokens, int8', 'texts', interleave(rounds, own({ precision: 'int8' }), theirs));
+}
+
+function requireSameLosses(own: Output, theirs: Output): void {
+  const tolerance = place.device === 'cpu' ? 1e-4 : 0.02;
+  requireEqual(own.losses!.flat(), theirs.losses!.flat(), tolerance);
+}
+
+/** The papers' step where no passage repeats: what packing and the hand-written passes give by themselves. */
+function train(): void {
+  const queries = size(64, 4);
+  writeLists(file('distinct.jsonl'), passages, { queries, distinct: true });
+  const flags: Flags = { model, lists: file('distinct.jsonl'), 'max-length': 512 };
+  const [own, theirs] = [() => ours('train', flags, place), () => peer('train', flags, place)];
+  requireSameLosses(own(), theirs());
+  report(`train, ${queries} x 20 distinct passages, 512 tokens`, 'slots', interleave(rounds, own, theirs));
+}
+
+/** The papers' batch: the peer's cost is linear in slots, so its rate is taken from a batch of 64. */
+function papers(): void {
+  const [queries, some] = [size(4096, 32), size(64, 4)];
+  writeLists(file('papers.jsonl'), passages, { queries });
+  const flags: Flags = { model, lists: file('papers.jsonl'), 'max-length': 64 };
+  const few = { ...flags, queries: some };
+  requireSameLosses(ours('train', few, place), peer('train', few, place));
+  const theirs = () => peer('train', few, place);
+  report(
+    `train, ${queries} x 20, 64 tokens`,
+    'slots',
+    interleave(rounds, () => ours('train', flags, place), theirs),
+  );
+}
+
+/** A step's peak, computing everything twice, at 64 and at 512 queries of 20. */
+function memory(): void {
+  const [less, more] = [size(64, 4), size(512, 32)];
+  const corpus = grow(passages, more * 20);
+  const measured = [less, more].map((queries) => {
+    writeLists(file('memory.jsonl'), corpus, { queries, distinct: true });
+    const flags: Flags = { model, lists: file('memory.jsonl'), 'max-length': 256, 'keep-bytes': 0 };
+    return ours('train', flags, place);
+  });
+  const [small, large] = measured as [Output, Output];
+  const texts = ({ passages: count = 0 }: Output, queries: number) => count + queries;
+  const embeddings = 4 * 384 * (texts(large, more) - texts(small, less));
+  const mega = (bytes = 0) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  results.memory = { small, large, embeddings };
+  console.log(
+    `memory: a step takes ${mega(large.peakBytes)} at ${more} x 20 and ${mega(small.peakBytes)} at ${less} x 20 ` +
+      `(difference ${mega(large.peakBytes! - small.peakBytes!)}, embeddings ${mega(embeddings)}); ` +
+      `process ${mega(large.peakRss)} and ${mega(small.peakRss)}`,
+  );
+}
+
+/** Seconds a step by unique passages, each in about five slots. */
+function linear(): void {
+  const counts = values.small ? [100, 200] : [1000, 4000, 16_000];
+  const rows = counts.map((count) => {
+    writeLists(file('linear.jsonl'), grow(passages, count), { queries: count / 4 });
+    const output = ours('train', { model, lists: file('linear.jsonl'), 'max-length': 64 }, place);
+    console.log(
+      `linear: ${output.passages} passages, ${output.tokens} tokens: ${output.seconds.toFixed(2)} s, ` +
+        `${((output.seconds / output.tokens!) * 1e6).toFixed(0)} µs a token`,
+    );
+    return output;
+  });
+  results.linear = rows;
+}
+
+const run = { encode, train, papers, memory, linear };
+const wanted = positionals.length > 0 ? positionals : BARS;
+console.log(`${cpus()[0]?.model}, ${place.device}, ${place.threads} threads, medians of ${rounds} rounds`);
+try {
+  for (const bar of wanted) {
+    if (!(bar in run)) throw new Error(`Expected bars out of ${BARS.join(', ')} but received "${bar}".`);
+    run[bar as keyof typeof run]();
+  }
+} finally {
+  rmSync(directory, { recursive: true });
+}
+if (values.json) writeFileSync(values.json, `${JSON.stringify({ ...place, rounds, results }, null, 2)}\n`);

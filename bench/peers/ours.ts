@@ -1,0 +1,107 @@
+// listwise on the input of peer.py, in a process of its own. Prints one JSON object.
+//   ours.ts encode --model DIR --texts texts.jsonl --max-length 256 --output embeddings.f32 [--precision int8]
+//   ours.ts train  --model DIR --lists lists.jsonl --max-length 512 --queries 64 --steps 1 [--keep-bytes N]
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Embedder } from '../../lib/embedder.js';
+import { loadModel } from '../../lib/models/model.js';
+import type { Tokenizer } from '../../lib/models/tokenizer.js';
+import { type Device, type LossOptions, native, type Precision, runJob, type StepArgs } from '../../lib/native.js';
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    model: { type: 'string' },
+    texts: { type: 'string' },
+    lists: { type: 'string' },
+    output: { type: 'string' },
+    'max-length': { type: 'string' },
+    'query-max-length': { type: 'string', default: '64' },
+    queries: { type: 'string' },
+    steps: { type: 'string', default: '1' },
+    device: { type: 'string', default: 'cpu' },
+    precision: { type: 'string' },
+    'token-budget': { type: 'string', default: '4096' },
+    'keep-bytes': { type: 'string', default: String(4 * 2 ** 30) },
+  },
+});
+
+interface List {
+  query: string;
+  passages: { id: string; text: string; score: number }[];
+}
+
+const lines = (file: string) => readFileSync(file, 'utf8').trimEnd().split('\n');
+const place = { device: values.device as Device, precision: values.precision as Precision | undefined };
+const maxLength = Number(values['max-length']);
+
+const LOSS: LossOptions = {
+  ...{ studentTemperature: 0.05, teacherTemperature: 0.3, contrastiveTemperature: 0.01 },
+  ...{ contrastiveWeight: 0.1, listwiseWeight: 1, maskThreshold: 0.6 },
+};
+
+async function encode() {
+  const texts = lines(values.texts!).map((line) => JSON.parse(line) as string);
+  await using embedder = await Embedder.load(values.model!, { ...place, maxLength });
+  await embedder.encode(texts.slice(0, 64));
+  const start = performance.now();
+  const embeddings = await embedder.encode(texts);
+  const seconds = (performance.now() - start) / 1000;
+  if (values.output) writeFileSync(values.output, embeddings);
+  return { work: texts.length, seconds };
+}
+
+/** What a step computes with, from texts: each distinct passage once. */
+async function prepare(tokenizer: Tokenizer, lists: List[]) {
+  const rowOf = new Map<string, number>();
+  const texts: string[] = [];
+  for (const { id, text } of lists.flatMap((list) => list.passages)) {
+    if (rowOf.has(id)) continue;
+    rowOf.set(id, texts.length);
+    texts.push(text);
+  }
+  return {
+    queries: await tokenizer.pack(
+      lists.map((list) => list.query),
+      { maxLength: Number(values['query-max-length']) },
+    ),
+    passages: await tokenizer.pack(texts, { maxLength }),
+    rows: Int32Array.from(lists.flatMap((list) => list.passages.map(({ id }) => rowOf.get(id)!))),
+    teacher: Float64Array.from(lists.flatMap((list) => list.passages.map(({ score }) => score))),
+    listLength: lists[0]!.passages.length,
+  };
+}
+
+async function train() {
+  const all = lines(values.lists!).map((line) => JSON.parse(line) as List);
+  const lists = all.slice(0, Number(values.queries ?? all.length));
+  const { encoder, tokenizer } = await loadModel(values.model!, place);
+  const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clip: 1 };
+  const trainer = native().createTrainer(encoder, optimizer);
+  const step = async (some: List[], learningRate: number) => {
+    const args: StepArgs = {
+      ...(await prepare(tokenizer, some)),
+      ...{ pooling: 'mean', loss: LOSS, learningRate },
+      tokenBudget: Number(values['token-budget']),
+      keepBytes: Number(values['keep-bytes']),
+    };
+    const result = await runJob(() => trainer.step(args));
+    return { ...result, passages: args.passages.offsets.length - 1 };
+  };
+  await step(lists.slice(0, 4), 0);
+  const start = performance.now();
+  const results = [];
+  for (let i = 0; i < Number(values.steps); i++) results.push(await step(lists, 2e-5));
+  const seconds = (performance.now() - start) / 1000 / results.length;
+  const { tokens, peakBytes, recomputedTokens, passages } = results.at(-1)!;
+  return {
+    work: lists.length * lists[0]!.passages.length,
+    seconds,
+    losses: results.map(({ listwise, contrastive }) => [listwise, contrastive]),
+    ...{ tokens, passages, recomputedTokens, peakBytes },
+  };
+}
+
+const result = positionals[0] === 'encode' ? await encode() : await train();
+const peakRss = process.resourceUsage().maxRSS * 1024;
+console.log(JSON.stringify({ ...result, peakRss, ...native().environment() }));

@@ -1,0 +1,71 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+/** What peer.py and ours.ts print. */
+export interface Output {
+  /** Texts or slots. */
+  work: number;
+  seconds: number;
+  losses?: [listwise: number, contrastive: number][];
+  tokens?: number;
+  passages?: number;
+  recomputedTokens?: number;
+  peakBytes?: number;
+  peakRss?: number;
+  threads: number;
+}
+
+export interface Place {
+  python: string;
+  device: string;
+  threads: number;
+}
+
+export type Flags = Record<string, string | number>;
+
+function run(program: string, args: string[], { threads }: Place): Output {
+  const env = { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
+  const text = execFileSync(program, args, {
+    env,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return JSON.parse(text.trimEnd().split('\n').at(-1)!) as Output;
+}
+
+const listed = (flags: Flags) => Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+
+export function ours(work: 'encode' | 'train', flags: Flags, place: Place): Output {
+  const args = ['--import=tsx', here('ours.ts'), work, ...listed({ device: place.device, ...flags })];
+  return run(process.execPath, args, place);
+}
+
+export function peer(work: 'encode' | 'train', flags: Flags, place: Place): Output {
+  return run(place.python, [here('peer.py'), work, ...listed({ device: place.device, ...flags })], place);
+}
+
+export interface Ratio {
+  ours: number;
+  theirs: number;
+  minimum: number;
+  median: number;
+  maximum: number;
+}
+
+function middle(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** Runs the two in turn. Rates are medians; the ratio is that of the medians, with each round's least and largest. */
+export function interleave(rounds: number, ourRun: () => Output, theirRun: () => Output): Ratio {
+  const rate = ({ work, seconds }: Output) => work / seconds;
+  const pairs = Array.from({ length: rounds }, () => [rate(ourRun()), rate(theirRun())] as const);
+  const ratios = pairs.map(([own, other]) => own / other);
+  const [own, other] = [middle(pairs.map(([rate]) => rate)), middle(pairs.map(([, rate]) => rate))];
+  return { ours: own, theirs: other, minimum: Math.min(...ratios), median: own / other, maximum: Math.max(...ratios) };
+}

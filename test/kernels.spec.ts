@@ -29,6 +29,19 @@ describe('fused and portable kernels', () => {
       expectSame(fused, expected, 2e-5);
     });
 
+    it(`give the same the way a GPU does it with ${activation}`, async () => {
+      const expected = await compute(await tinySpec(activation, REFERENCE));
+      const device = await compute(await tinySpec(activation, { kernels: 'device', precision: 'fp32' }));
+      expectSame(device, expected, 2e-5);
+    });
+
+    it(`give nearly the same the way a GPU does it in bf16 with ${activation}`, async () => {
+      const expected = await compute(await tinySpec(activation, REFERENCE));
+      const device = await compute(await tinySpec(activation, { kernels: 'device', precision: 'bf16' }));
+      expectClose(device.embeddings, expected.embeddings, { atol: 0.03 }, 'embeddings');
+      if (activation !== 'relu') expectSame(device, expected, 0.1);
+    });
+
     it(`give nearly the same in bf16 with ${activation}`, async () => {
       const expected = await compute(await tinySpec(activation, REFERENCE));
       const bf16 = await compute(await tinySpec(activation, { precision: 'bf16' }));

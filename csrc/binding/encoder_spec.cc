@@ -72,10 +72,13 @@ core::EncoderSpec readEncoderSpec(Args& args) {
   const auto precision = args.choice("precision", {"fp32", "bf16", "int8"});
   spec.bf16 = precision == 1;
   spec.int8 = precision == 2;
-  spec.portable = args.has("kernels") && args.choice("kernels", {"fused", "portable"}) == 1;
   if (args.has("dense")) {
     for (auto& dense : args.objects("dense")) spec.dense.push_back(readDense(dense));
   }
+  const auto kernels =
+      args.has("kernels") ? args.choice("kernels", {"fused", "portable", "device"}) : 0;
+  spec.portable = kernels == 1;
+  spec.asDevice = kernels == 2;
   spec.architecture = readArchitecture(args.object("architecture"));
   return spec;
 }

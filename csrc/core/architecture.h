@@ -98,6 +98,8 @@ struct EncoderSpec {
   int64_t dimension() const {
     return dense.empty() ? architecture.hiddenSize : dense.back().outputs;
   }
+  // What a GPU would run, on the CPU: for tests.
+  bool asDevice = false;
 };
 
 }  // namespace listwise::core

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "memory.h"
 #include "nn/memory_pool.h"
+#include "nn/upload.h"
 
 namespace listwise::core {
 
@@ -31,9 +32,7 @@ int64_t BatchPass::traceBytes(size_t i) const {
 }
 
 at::Tensor BatchPass::indexOf(const MicroBatch& batch) const {
-  auto index = at::empty({static_cast<int64_t>(batch.size())}, at::kLong);
-  std::copy(batch.begin(), batch.end(), index.data_ptr<int64_t>());
-  return index.to(encoder_.device());
+  return nn::upload(batch, encoder_.device());
 }
 
 at::Tensor BatchPass::forward() {

@@ -46,7 +46,7 @@ void checkSpec(const EncoderSpec& spec) {
     throw invalidArgument("Expected 'cpu', 'cuda' or 'cuda:N' for device but received \"" +
                           spec.device + "\".");
   }
-  if (spec.int8 && (isCuda || spec.portable)) {
+  if (spec.int8 && (isCuda || spec.portable || spec.asDevice)) {
     throw invalidArgument(
         "Expected device 'cpu' and kernels 'fused' for precision 'int8', which has kernels of its "
         "own for the CPU alone.");

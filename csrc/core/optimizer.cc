@@ -1,8 +1,10 @@
 #include "optimizer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -16,14 +18,14 @@ namespace listwise::core {
 namespace {
 
 // The length of a flat tensor, in double precision, which libtorch would turn all of it into.
-double lengthOf(const at::Tensor& numbers) {
+at::Tensor lengthOf(const at::Tensor& numbers) {
   constexpr int64_t chunk = int64_t{1} << 18;
   auto squares = at::zeros({}, numbers.options().dtype(at::kDouble));
   for (int64_t i = 0; i < numbers.numel(); i += chunk) {
     const auto some = numbers.narrow(0, i, std::min(chunk, numbers.numel() - i));
     squares.add_(at::linalg_vector_norm(some, 2, {}, false, at::kDouble).square_());
   }
-  return std::sqrt(squares.item<double>());
+  return squares.sqrt_();
 }
 
 }  // namespace
@@ -37,24 +39,30 @@ void Optimizer::makeMoments(const at::Tensor& weights) {
 
 double Optimizer::step(at::Tensor& weights, at::Tensor& gradient, double learningRate) {
   makeMoments(weights);
-  const double norm = lengthOf(gradient);
-  if (!std::isfinite(norm)) {
-    throw Error("NOT_FINITE", "Expected a finite gradient but its length is " +
-                                  std::to_string(norm) + "; the weights were left as they were.");
-  }
+  // Nothing is read from the device until all of it is under way.
+  const auto norm = lengthOf(gradient);
   // The small number is torch.nn.utils.clip_grad_norm_'s.
-  if (options_.clip > 0 && norm + 1e-6 > options_.clip)
-    gradient.mul_(options_.clip / (norm + 1e-6));
-  at::_fused_adamw_({weights}, {gradient}, {first_}, {second_}, {}, {count_.add_(1)}, learningRate,
-                    options_.beta1, options_.beta2, options_.weightDecay, options_.epsilon, false,
-                    false);
+  if (options_.clip > 0)
+    gradient.mul_((options_.clip / (norm + 1e-6)).clamp_max_(1).to(gradient.scalar_type()));
+  // 1 where the gradient is not finite: the weights and moments stay then.
+  const auto skip = norm.isfinite().logical_not().to(at::kFloat);
+  at::_fused_adamw_({weights}, {gradient}, {first_}, {second_}, {}, {count_.add_(1 - skip)},
+                    learningRate, options_.beta1, options_.beta2, options_.weightDecay,
+                    options_.epsilon, false, false, {}, skip);
+  const auto lengths = at::stack({norm, lengthOf(weights)}).cpu();
+  const double gradientLength = lengths[0].item<double>();
+  if (!std::isfinite(gradientLength)) {
+    throw Error("NOT_FINITE", "Expected a finite gradient but its length is " +
+                                  std::to_string(gradientLength) +
+                                  "; the weights were left as they were.");
+  }
   ++steps_;
-  if (!std::isfinite(lengthOf(weights))) {
+  if (!std::isfinite(lengths[1].item<double>())) {
     throw Error("NOT_FINITE",
                 "Expected finite weights after the step but some are NaN or infinite; "
                 "use a lower learning rate.");
   }
-  return norm;
+  return gradientLength;
 }
 
 void Optimizer::save(const std::string& file) const {

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "../kernels/kernels.h"
+#include "device_ops.h"
 #include "int8_ops.h"
 #include "matmul.h"
 #include "transpose.h"
@@ -46,7 +47,6 @@ void forEachHead(Kernel kernel, const Args& args, const Packed& packed,
   });
 }
 
-<<<<<<< HEAD
 kernels::AttentionShape shapeOf(const Attention& how, int64_t tokens, int64_t width) {
   const bool biased = how.bias.defined();
   return {how.heads,
@@ -74,21 +74,6 @@ void addByDistance(const at::Tensor& byText, const Attention& how, const at::Ten
   });
 }
 
-// bias[c] += sum of column c. Threads take columns, so the order of the sum does not depend on
-// their number.
-void addColumnSums(const at::Tensor& rows, const at::Tensor& bias) {
-  const int64_t columns = rows.size(1), count = rows.size(0);
-  const float* in = read(rows);
-  float* out = write(bias);
-  at::parallel_for(0, columns, 64, [&](int64_t first, int64_t last) {
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t c = first; c < last; ++c) out[c] += in[i * columns + c];
-    }
-  });
-}
-
-=======
->>>>>>> 24bc673 (Weights' products: the transposed copy in threads, with the bias' sums on the way; bars against peers)
 }  // namespace
 
 at::Tensor CpuOps::linear(const at::Tensor& x, const Linear& l) const {
@@ -282,8 +267,10 @@ void CpuOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
 
 std::unique_ptr<Ops> makeOps(const EncoderSpec& spec) {
   if (spec.int8) return std::make_unique<Int8Ops>();
-  if (spec.device == "cpu" && !spec.bf16 && !spec.portable) return std::make_unique<CpuOps>();
-  return std::make_unique<PortableOps>();
+  if (spec.portable) return std::make_unique<PortableOps>();
+  if (spec.asDevice || spec.device != "cpu") return std::make_unique<DeviceOps>();
+  if (spec.bf16) return std::make_unique<PortableOps>();
+  return std::make_unique<CpuOps>();
 }
 
 }  // namespace listwise::core::nn

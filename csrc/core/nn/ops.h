@@ -63,7 +63,7 @@ struct Attention {
 // What attention's backward pass needs of its forward pass.
 struct AttentionTrace {
   at::Tensor qkv;  // [T, 3A]
-  at::Tensor lse;  // fp32 [heads, T], the log of each softmax's sum
+  at::Tensor lse;  // fp32, the log of each softmax's sum, in the implementation's own layout
   at::Tensor y;    // [T, A] what it gave
 };
 
@@ -119,7 +119,7 @@ class Ops {
                                at::Tensor tableGradient) const = 0;
 };
 
-// Int8Ops for int8, CpuOps for fp32 on the CPU unless `portable`, PortableOps for the rest.
+// Int8Ops for int8, CpuOps for fp32 on the CPU, DeviceOps for CUDA, or what the spec asks for.
 std::unique_ptr<Ops> makeOps(const EncoderSpec& spec);
 
 }  // namespace listwise::core::nn

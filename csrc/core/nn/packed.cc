@@ -1,16 +1,10 @@
 #include "packed.h"
 
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 
-namespace listwise::core::nn {
+#include "upload.h"
 
-static at::Tensor column(const std::vector<int64_t>& values, const at::Device& device) {
-  auto host = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
-  std::copy(values.begin(), values.end(), host.data_ptr<int64_t>());
-  return device.is_cpu() ? host : host.to(device);
-}
+namespace listwise::core::nn {
 
 int64_t Packed::longest() const {
   int64_t most = 0;
@@ -46,13 +40,14 @@ Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device&
     lengths.push_back(length);
     packed.offsets.push_back(packed.offsets.back() + length);
   }
-  packed.ids = column(ids, device);
-  packed.positions = column(positions, device);
+  packed.ids = upload(ids, device);
+  packed.positions = upload(positions, device);
   packed.positionRows =
-      paddingId < 0 ? packed.positions : column(rowsAfterPadding(packed, ids, paddingId), device);
-  packed.texts = column(owners, device);
-  packed.lengths = column(lengths, device);
-  packed.starts = column({packed.offsets.begin(), packed.offsets.end() - 1}, device);
+      paddingId < 0 ? packed.positions : upload(rowsAfterPadding(packed, ids, paddingId), device);
+  packed.texts = upload(owners, device);
+  packed.lengths = upload(lengths, device);
+  packed.starts = upload({packed.offsets.begin(), packed.offsets.end() - 1}, device);
+  packed.cumulative = upload(packed.offsets, device, at::kInt);
   return packed;
 }
 

@@ -17,7 +17,8 @@ struct Packed {
   at::Tensor texts;    // [T] int64, the text that each token belongs to
   at::Tensor starts;   // [n] int64
   at::Tensor lengths;  // [n] int64
-  // Where each text starts, and the end: n + 1 numbers, on the host.
+  // Where each text starts, and the end: n + 1 numbers, on the device (int32) and on the host.
+  at::Tensor cumulative;
   std::vector<int64_t> offsets;
 
   int64_t tokens() const { return offsets.back(); }

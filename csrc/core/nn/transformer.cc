@@ -216,8 +216,8 @@ int64_t Transformer::traceBytesPerToken() const {
 int64_t Transformer::workBytesPerToken() const {
   const int64_t number = static_cast<int64_t>(parameters_.view("embeddings.word").element_size());
   const auto& a = architecture_;
-  return number *
-             (5 * a.hiddenSize + 4 * a.attentionSize() + 2 * a.innerSize() + a.intermediateSize) +
+  return number * (5 * a.hiddenSize + 4 * a.attentionSize() + 2 * a.innerSize() +
+                   2 * a.intermediateSize) +
          64;
 }
 

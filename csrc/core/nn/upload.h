@@ -1,0 +1,13 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace listwise::core::nn {
+
+// The numbers as a tensor on the device: to a GPU by way of pinned memory, without waiting for it.
+at::Tensor upload(const std::vector<int64_t>& values, const at::Device& device,
+                  at::ScalarType type = at::kLong);
+
+}  // namespace listwise::core::nn

@@ -77,6 +77,9 @@ export interface EncoderSpec {
    * 'int8', on the CPU, multiplies whole numbers in the linear layers and cannot be trained.
    */
   precision: Precision;
-  /** 'portable' uses plain library operations on the CPU too: the reference that tests and benches compare with. */
-  kernels?: 'fused' | 'portable';
+  /**
+   * 'portable' uses plain library operations everywhere: the reference that tests and benches compare with. 'device'
+   * computes on the CPU what a GPU would, for tests.
+   */
+  kernels?: 'fused' | 'portable' | 'device';
 }

@@ -47,14 +47,12 @@ void launchOnCuda(const Job& job, int64_t rows, int64_t columns) {
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
-#define LISTWISE_ROW_JOBS(T)                                                  \
-  template void launchOnCuda(const BiasGelu<T>&, int64_t, int64_t);           \
-  template void launchOnCuda(const AddNorm<T>&, int64_t, int64_t);            \
-  template void launchOnCuda(const NormBackwardRow<T>&, int64_t, int64_t);    \
-  template void launchOnCuda(const NormBackwardSums<T>&, int64_t, int64_t);   \
-  template void launchOnCuda(const AddRow<T>&, int64_t, int64_t);             \
-  template void launchOnCuda(const MeanOfText<T>&, int64_t, int64_t);         \
-  template void launchOnCuda(const MeanOfTextBackward<T>&, int64_t, int64_t); \
+#define LISTWISE_ROW_JOBS(T)                                                \
+  template void launchOnCuda(const BiasGelu<T>&, int64_t, int64_t);         \
+  template void launchOnCuda(const AddNorm<T>&, int64_t, int64_t);          \
+  template void launchOnCuda(const NormBackwardRow<T>&, int64_t, int64_t);  \
+  template void launchOnCuda(const NormBackwardSums<T>&, int64_t, int64_t); \
+  template void launchOnCuda(const AddRow<T>&, int64_t, int64_t);           \
   template void launchOnCuda(const Rotate<T>&, int64_t, int64_t);
 
 LISTWISE_ROW_JOBS(float)

@@ -174,43 +174,6 @@ struct AddRow {
   }
 };
 
-// The mean of a text's rows.
-template <class T>
-struct MeanOfText {
-  const T* x;
-  const int64_t* starts;
-  const int64_t* lengths;
-  float* y;  // [texts, columns]
-  int64_t columns;
-
-  template <class Team>
-  LISTWISE_SHARED void operator()(const Team& team, int64_t text) const {
-    for (int64_t i = team.first(); i < columns; i += team.step()) {
-      float total = 0;
-      for (int64_t row = starts[text]; row < starts[text] + lengths[text]; ++row)
-        total += static_cast<float>(x[row * columns + i]);
-      y[text * columns + i] = total / static_cast<float>(lengths[text]);
-    }
-  }
-};
-
-template <class T>
-struct MeanOfTextBackward {
-  const float* dy;  // [texts, columns]
-  const int64_t* texts;
-  const int64_t* lengths;
-  T* dx;
-  int64_t columns;
-
-  template <class Team>
-  LISTWISE_SHARED void operator()(const Team& team, int64_t row) const {
-    const int64_t text = texts[row];
-    const float share = 1.0f / static_cast<float>(lengths[text]);
-    for (int64_t i = team.first(); i < columns; i += team.step())
-      dx[row * columns + i] = static_cast<T>(dy[text * columns + i] * share);
-  }
-};
-
 // Turns query and key of a token by its position's angles; see Ops::rotate.
 template <class T>
 struct Rotate {

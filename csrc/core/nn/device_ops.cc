@@ -168,32 +168,4 @@ void DeviceOps::addRows(at::Tensor& x, const at::Tensor& table, const at::Tensor
   });
 }
 
-at::Tensor DeviceOps::pool(const at::Tensor& x, const Packed& packed, Pooling pooling) const {
-  if (pooling == Pooling::FirstToken || !hasRowJobs(x))
-    return PortableOps::pool(x, packed, pooling);
-  auto y = at::empty({packed.count(), x.size(1)}, x.options().dtype(at::kFloat));
-  withType(x, [&](auto number) {
-    using T = decltype(number);
-    const kernels::MeanOfText<T> job{reader<T>(x), reader<int64_t>(packed.starts),
-                                     reader<int64_t>(packed.lengths), pointer<float>(y), x.size(1)};
-    runRows(job, packed.count(), x.size(1), x);
-  });
-  return y;
-}
-
-at::Tensor DeviceOps::poolBackward(const at::Tensor& dy, const Packed& packed, Pooling pooling,
-                                   at::ScalarType type) const {
-  if (pooling == Pooling::FirstToken || !hasRowJobs(dy))
-    return PortableOps::poolBackward(dy, packed, pooling, type);
-  auto dx = at::empty({packed.tokens(), dy.size(1)}, dy.options().dtype(type));
-  withType(dx, [&](auto number) {
-    using T = decltype(number);
-    const kernels::MeanOfTextBackward<T> job{reader<float>(dy), reader<int64_t>(packed.texts),
-                                             reader<int64_t>(packed.lengths), pointer<T>(dx),
-                                             dy.size(1)};
-    runRows(job, packed.tokens(), dy.size(1), dx);
-  });
-  return dx;
-}
-
 }  // namespace listwise::core::nn

@@ -20,9 +20,6 @@ class DeviceOps : public PortableOps {
   at::Tensor attentionBackward(const at::Tensor& dy, const AttentionTrace& trace,
                                const Attention& how, at::Tensor& dBias) const override;
   void addRows(at::Tensor& x, const at::Tensor& table, const at::Tensor& rows) const override;
-  at::Tensor pool(const at::Tensor& x, const Packed& packed, Pooling pooling) const override;
-  at::Tensor poolBackward(const at::Tensor& dy, const Packed& packed, Pooling pooling,
-                          at::ScalarType type) const override;
 };
 
 }  // namespace listwise::core::nn

@@ -69,7 +69,7 @@ describe('epochBatches', () => {
   it('does not hold up the event loop with many lists to cluster', async function () {
     this.retries(2);
     this.timeout(10_000);
-    const many = groupedSet(600, 50, 20);
+    const many = groupedSet(4000, 50, 20);
     const options = { batchSize: 4096, batching: 'clustered', seed: 3, epoch: 0 } as const;
     const { pause, work } = await longestPause(() => epochBatches(many, options));
     expect(work, 'the work lasts long enough to tell').to.be.above(100);

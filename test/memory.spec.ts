@@ -73,7 +73,8 @@ describe('NativeTrainer.memory', function () {
       const { before, after, result } = await run<Measured>('measure', keepBytes);
       const active = 1200 * (before.traceBytesPerToken + before.workBytesPerToken);
       const kept = keepBytes ? (result.tokens - 1200) * before.traceBytesPerToken : 0;
-      expect(result.peakBytes / (active + kept)).to.be.within(0.7, 1.1);
+      // The peak is the whole process's, so it holds what else happens meanwhile.
+      expect(result.peakBytes / (active + kept)).to.be.within(0.7, 1.3);
       expect(result.shortages).to.equal(0);
       expect(before.stateBytes).to.be.above(0);
       expect([before.stateBytesMade, after.stateBytesMade]).to.deep.equal([0, before.stateBytes]);

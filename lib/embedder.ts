@@ -3,7 +3,7 @@ import { InvalidArgumentError } from './errors.js';
 import { breather } from './event-loop.js';
 import { type EmbeddingModel, loadModel, type ModelOptions, modelOptionNames } from './models/model.js';
 import { NativeQueue } from './models/native-queue.js';
-import { gatherTexts, textCount, tokenCount } from './models/packed-texts.js';
+import { gatherTexts, rowsByLength } from './models/packed-texts.js';
 import { saveModel } from './models/saved-model.js';
 import type { ModelSettings } from './models/settings.js';
 import { type PackedTexts, runJob } from './native.js';
@@ -116,7 +116,7 @@ export class Embedder implements AsyncDisposable {
       // The next window is tokenised while this one is encoded; should that fail, it shows when it is awaited.
       ahead = pack(start + WINDOW_TEXTS);
       ahead.catch(() => {});
-      for (const rows of byLength(window)) {
+      for (const rows of rowsByLength(window, CALL_TOKENS)) {
         await this.#encodeRows(window, rows, { embeddings, start, signal });
         done += rows.length;
         onProgress?.({ stage: 'encoding', done, total: texts.length, unit });
@@ -169,24 +169,6 @@ export class Embedder implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
-}
-
-/** Rows of similar length, shortest first, in groups of CALL_TOKENS or one longer text. */
-function* byLength(texts: PackedTexts): Generator<Int32Array> {
-  const rows = Int32Array.from({ length: textCount(texts) }, (_, row) => row);
-  rows.sort((a, b) => tokenCount(texts, a) - tokenCount(texts, b) || a - b);
-  let start = 0;
-  let tokens = 0;
-  for (let i = 0; i < rows.length; i++) {
-    const count = tokenCount(texts, rows[i]!);
-    if (i > start && tokens + count > CALL_TOKENS) {
-      yield rows.subarray(start, i);
-      start = i;
-      tokens = 0;
-    }
-    tokens += count;
-  }
-  if (rows.length > start) yield rows.subarray(start);
 }
 
 async function checkTexts(texts: readonly string[], signal?: AbortSignal): Promise<void> {

@@ -6,9 +6,20 @@ export type Precision = 'fp32' | 'bf16' | 'int8';
  */
 export type Pooling = 'mean' | 'first-token' | 'max' | 'weighted-mean' | 'last-token' | 'mean-sqrt-length';
 
-/** A linear layer on pooled rows, whose file holds `linear.weight` and, if it has one, `linear.bias`. */
+/** The names of a weight and, where there is one, its bias. */
+export interface NamedPair {
+  weight: string;
+  bias?: string;
+}
+
+/** A linear layer on pooled rows: a module with a file of its own, or a layer of a cross-encoder's head. */
 export interface DenseSpec {
-  file: string;
+  /** Holds `linear.weight` and, if it has one, `linear.bias`. */
+  file?: string;
+  /** In place of `file`: what the weights are called in the transformer's files. */
+  names?: NamedPair;
+  /** Layer norm after the activation. */
+  norm?: { names: NamedPair; eps: number };
   inputs: number;
   outputs: number;
   bias: boolean;
@@ -64,6 +75,17 @@ export interface Architecture {
  */
 export type WeightNames = Record<string, string>;
 
+/** The first step of T5's decoder in place of pooling; its sizes are the encoder's. */
+export interface DecoderSpec {
+  layers: number;
+  /** The token that decoding starts with. */
+  startId: number;
+  /** Tokens whose logits come out, in this order. */
+  outputIds: number[];
+  /** The last states are multiplied by this before the output layer. */
+  outputScale: number;
+}
+
 export interface EncoderSpec {
   /** The safetensors files that hold the weights. */
   files: string[];
@@ -71,6 +93,8 @@ export interface EncoderSpec {
   weightNames: WeightNames;
   /** Layers after pooling, in their order; default none. Weights of theirs that `files` hold, joined, go first. */
   dense?: DenseSpec[];
+  /** Scores texts instead of embedding them. Cannot be trained. */
+  decoder?: DecoderSpec;
   device: Device;
   /**
    * Numbers inside the encoder; master weights, pooling and embeddings are fp32 always. 'bf16' is meant for CUDA;

@@ -6,6 +6,7 @@ export { passageText } from './corpus/passage.js';
 export type { CorpusFormat } from './corpus/places.js';
 export type { CorpusFileOptions } from './corpus/sources.js';
 export type { CountTokens, SplitOptions } from './corpus/splitter.js';
+export { CrossEncoder, type PairGroup } from './cross-encoder.js';
 export { Embedder, type EncodeOptions } from './embedder.js';
 export {
   BudgetError,
@@ -55,9 +56,11 @@ export type { Distribution } from './lists/distribution.js';
 export { type ReadListsOptions, readLists, writeLists } from './lists/file.js';
 export type { EntropyReport, TeacherReport, TeacherWarning, TypeReport } from './lists/teacher-report.js';
 export { formatTeacherReport } from './lists/teacher-table.js';
+export type { CrossEncoderOptions } from './models/cross-encoder.js';
 export { type ResolveOptions, resolveModel } from './models/hub.js';
 export { type InterpolationOptions, interpolateModels } from './models/interpolation.js';
 export type { ModelOptions } from './models/model.js';
+export type { Pair } from './models/pairs.js';
 export { type PushOptions, type PushPlan, type PushResult, planPush, pushModel } from './models/push.js';
 export type { ModelSettings } from './models/settings.js';
 export type { BatchExport, BatchImport } from './queries/batch.js';
@@ -85,6 +88,7 @@ export type { Estimate, StageEvent } from './specialize/stage-runner.js';
 export { type RunStatus, runStatus, type StageStatus } from './specialize/status.js';
 export type { SignificanceTest, Verdict } from './specialize/verdict.js';
 export type { TeacherChoice, TeacherName } from './teachers/choice.js';
+export type { CrossEncoderChoice } from './teachers/cross-encoder.js';
 export type { JudgeChoice } from './teachers/judge.js';
 export type { RerankChoice, RerankKind } from './teachers/rerank.js';
 export { type TeachOptions, teach } from './teachers/teach.js';

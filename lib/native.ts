@@ -17,6 +17,8 @@ export interface PackedTexts {
   ids: Int32Array;
   /** Where each text starts, and the end: texts + 1 numbers, from 0 to ids.length. */
   offsets: Int32Array;
+  /** Of pairs: for each text how many tokens come before those of type 1, its second part. Default: all are of type 0. */
+  secondStarts?: Int32Array;
 }
 
 export interface EncodeArgs extends PackedTexts {

@@ -185,7 +185,9 @@ void Args::done() {
 }
 
 core::PackedTexts readPackedTexts(Args& args) {
-  return {args.int32s("ids"), args.int32s("offsets")};
+  core::PackedTexts texts{args.int32s("ids"), args.int32s("offsets")};
+  if (args.has("secondStarts")) texts.secondStarts = args.int32s("secondStarts");
+  return texts;
 }
 
 core::Lists readLists(Args& args) {

@@ -50,9 +50,35 @@ core::Architecture readArchitecture(Args args) {
   return out;
 }
 
+core::NamedPair readNames(Args args) {
+  core::NamedPair names{args.string("weight"), ""};
+  if (args.has("bias")) names.bias = args.string("bias");
+  args.done();
+  return names;
+}
+
+core::DecoderSpec readDecoder(Args args) {
+  core::DecoderSpec out;
+  out.layers = args.integer("layers");
+  out.startId = args.integer("startId");
+  for (const double id : args.numberList("outputIds"))
+    out.outputIds.push_back(static_cast<int64_t>(id));
+  out.outputScale = args.number("outputScale");
+  args.done();
+  return out;
+}
+
 core::DenseSpec readDense(Args& args) {
   core::DenseSpec dense;
-  dense.file = args.string("file");
+  if (args.has("file")) dense.file = args.string("file");
+  if (args.has("names")) dense.names = readNames(args.object("names"));
+  if (dense.file.empty() == dense.names.weight.empty())
+    throw core::invalidArgument("Expected either file or names for a dense layer.");
+  if (args.has("norm")) {
+    auto norm = args.object("norm");
+    dense.norm = {readNames(norm.object("names")), norm.number("eps")};
+    norm.done();
+  }
   dense.inputs = args.integer("inputs");
   dense.outputs = args.integer("outputs");
   dense.bias = args.boolean("bias");
@@ -75,6 +101,7 @@ core::EncoderSpec readEncoderSpec(Args& args) {
   if (args.has("dense")) {
     for (auto& dense : args.objects("dense")) spec.dense.push_back(readDense(dense));
   }
+  if (args.has("decoder")) spec.decoder = readDecoder(args.object("decoder"));
   const auto kernels =
       args.has("kernels") ? args.choice("kernels", {"fused", "portable", "device"}) : 0;
   spec.portable = kernels == 1;

@@ -70,13 +70,39 @@ struct Architecture {
 // Throws INVALID_ARGUMENT naming a field that cannot be.
 void checkArchitecture(const Architecture& architecture);
 
-// A linear layer on pooled rows, in a file of its own: sentence-transformers' Dense module.
+// The names of a weight and its bias, which is empty where there is none.
+struct NamedPair {
+  std::string weight;
+  std::string bias;
+};
+
+// Layer norm after a dense layer's activation; no weight: there is none.
+struct DenseNorm {
+  NamedPair names;
+  double eps = 0;
+};
+
+// A linear layer on pooled rows: in a file of its own, as sentence-transformers' Dense module, or
+// under names of its own in the transformer's files, as a layer of a cross-encoder's head.
 struct DenseSpec {
   std::string file;
+  NamedPair names;
+  DenseNorm norm = {};
   int64_t inputs = 0;
   int64_t outputs = 0;
   bool bias = true;
   DenseActivation activation = DenseActivation::Identity;
+};
+
+// One step of T5's decoder, whose output takes the place of pooling and dense layers: the logits of
+// some tokens at the first decoding step, from which RankT5 and monoT5 make scores. Its sizes are
+// the encoder's.
+struct DecoderSpec {
+  int64_t layers = 0;  // 0: there is no decoder
+  int64_t startId = 0;
+  std::vector<int64_t> outputIds;
+  // The last states are multiplied by this.
+  double outputScale = 1;
 };
 
 struct EncoderSpec {
@@ -86,6 +112,7 @@ struct EncoderSpec {
   std::map<std::string, std::string> weightNames;
   // After pooling, in their order.
   std::vector<DenseSpec> dense;
+  DecoderSpec decoder;
   std::string device = "cpu";
   bool bf16 = false;
   // Products by int8 weights and activations, on the CPU and forward only.
@@ -94,8 +121,9 @@ struct EncoderSpec {
   // compare with.
   bool portable = false;
 
-  // Numbers of an embedding.
+  // Numbers of an embedding, or outputs of a cross-encoder.
   int64_t dimension() const {
+    if (decoder.layers > 0) return static_cast<int64_t>(decoder.outputIds.size());
     return dense.empty() ? architecture.hiddenSize : dense.back().outputs;
   }
   // What a GPU would run, on the CPU: for tests.

@@ -35,9 +35,21 @@ void checkDense(const EncoderSpec& spec) {
   }
 }
 
+void checkDecoder(const EncoderSpec& spec) {
+  const auto& [layers, startId, outputIds, scale] = spec.decoder;
+  if (layers == 0) return;
+  const int64_t most = spec.architecture.vocabularySize - 1;
+  bool isWithin = layers > 0 && startId >= 0 && startId <= most && !outputIds.empty();
+  for (const int64_t id : outputIds) isWithin = isWithin && id >= 0 && id <= most;
+  if (isWithin && std::isfinite(scale)) return;
+  throw invalidArgument("Expected token ids from 0 to " + std::to_string(most) +
+                        " for decoder.startId and decoder.outputIds, and a finite outputScale.");
+}
+
 void checkSpec(const EncoderSpec& spec) {
   checkArchitecture(spec.architecture);
   checkDense(spec);
+  checkDecoder(spec);
   if (spec.files.empty()) throw invalidArgument("Expected at least one weights file in files.");
   const bool isCuda = spec.device == "cuda" || spec.device.starts_with("cuda:");
   const std::string number = spec.device.size() > 5 ? spec.device.substr(5) : "0";
@@ -74,6 +86,11 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToke
     files.push_back(impl->files.back().get());
   }
   for (const auto& dense : spec.dense) {
+    if (dense.file.empty()) {
+      impl->denseFiles.emplace_back();
+      denseFiles.push_back(nullptr);
+      continue;
+    }
     impl->denseFiles.push_back(std::make_unique<SafetensorsFile>(dense.file));
     denseFiles.push_back(impl->denseFiles.back().get());
   }
@@ -86,14 +103,17 @@ at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batc
                                 const EncodeOptions& options, EmbeddingTrace* trace) const {
   auto packed = nn::pack(texts, batch, device(), spec.architecture.paddingId);
   const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
+  if (spec.decoder.layers > 0) return decoder.forward(hidden, packed);
   auto pooled = nn::pool(hidden, packed, options.pooling);
   auto rows = dense.forward(std::move(pooled.rows), trace != nullptr ? &trace->dense : nullptr);
+  if (trace != nullptr) {
+    trace->packed = std::move(packed);
+    trace->chosen = std::move(pooled.chosen);
+  }
   if (!options.normalize) return rows;
   const auto lengths = at::linalg_vector_norm(rows, 2, 1, true).clamp_min_(smallestLength);
   rows = rows / lengths;
   if (trace != nullptr) {
-    trace->packed = std::move(packed);
-    trace->chosen = std::move(pooled.chosen);
     trace->embeddings = rows;
     trace->lengths = lengths;
   }
@@ -104,7 +124,9 @@ at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batc
 void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling,
                                   EmbeddingTrace& trace, const at::Tensor& gradient) const {
   const auto& e = trace.embeddings;
-  const auto dRows = (dEmbeddings - e * (e * dEmbeddings).sum(1, true)).div_(trace.lengths);
+  const auto dRows = e.defined()
+                         ? (dEmbeddings - e * (e * dEmbeddings).sum(1, true)).div_(trace.lengths)
+                         : dEmbeddings;
   const auto dPooled = dense.backward(dRows, trace.dense, gradient);
   const auto dHidden = nn::poolBackward(dPooled, trace.packed, pooling, trace.chosen);
   transformer.backward(dHidden.to(spec.bf16 ? at::kBFloat16 : at::kFloat), trace.packed,
@@ -135,7 +157,7 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
     }
     if (!std::isfinite(rows.sum().item<float>())) {
       throw Error("NOT_FINITE",
-                  "Expected finite embeddings but the model gives NaN or infinity; its weights are "
+                  "Expected finite numbers but the model gives NaN or infinity; its weights are "
                   "broken (" +
                       impl_->spec.files.front() + ").");
     }

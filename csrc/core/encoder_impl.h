@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "encoder.h"
+#include "nn/decoder.h"
 #include "nn/dense.h"
 #include "nn/ops.h"
 #include "nn/packed.h"
@@ -17,7 +18,7 @@ struct EmbeddingTrace {
   nn::Trace transformer;
   at::Tensor chosen;  // by pooling with Pooling::Max
   std::vector<nn::DenseTrace> dense;
-  at::Tensor embeddings;  // [n, dimension] of unit length
+  at::Tensor embeddings;  // [n, dimension] of unit length, where they were normalised
   at::Tensor lengths;     // [n, 1] before
 };
 
@@ -27,12 +28,13 @@ struct Encoder::Impl {
         parameters(s),
         ops(nn::makeOps(s)),
         transformer(spec.architecture, parameters, *ops),
-        dense(spec, parameters) {}
+        dense(spec, parameters),
+        decoder(spec, parameters, *ops) {}
 
   // fp32 [n, dimension] for the texts of a micro-batch, in its order; fills `trace` if given.
   at::Tensor embed(const JoinedTexts& texts, const MicroBatch& batch, const EncodeOptions& options,
                    EmbeddingTrace* trace) const;
-  // Adds to `gradient`; `dEmbeddings` is the gradient of what embed returned, of unit length.
+  // Adds to `gradient`; `dEmbeddings` is the gradient of what embed returned.
   void embedBackward(const at::Tensor& dEmbeddings, Pooling pooling, EmbeddingTrace& trace,
                      const at::Tensor& gradient) const;
 
@@ -51,7 +53,9 @@ struct Encoder::Impl {
   std::unique_ptr<nn::Ops> ops;
   nn::Transformer transformer;
   nn::DenseLayers dense;
+  nn::DecoderStep decoder;
   std::vector<std::unique_ptr<SafetensorsFile>> files;
+  // One for each dense layer; null where its weights are in the files above.
   std::vector<std::unique_ptr<SafetensorsFile>> denseFiles;
 };
 

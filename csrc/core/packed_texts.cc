@@ -27,9 +27,27 @@ static void checkOffsets(const PackedTexts& texts, const std::string& name, int6
   }
 }
 
+static void checkSecondStarts(const PackedTexts& texts, const std::string& name) {
+  if (texts.secondStarts.empty()) return;
+  if (static_cast<int64_t>(texts.secondStarts.size()) != texts.count()) {
+    throw invalidArgument("Expected " + std::to_string(texts.count()) + " numbers for " + name +
+                          ".secondStarts but received " +
+                          std::to_string(texts.secondStarts.size()) + ".");
+  }
+  for (int64_t i = 0; i < texts.count(); ++i) {
+    const int64_t start = texts.secondStart(i);
+    if (start < 0 || start > texts.length(i)) {
+      throw invalidArgument("Expected 0 to " + std::to_string(texts.length(i)) + " for " + name +
+                            ".secondStarts of text " + std::to_string(i) + " but received " +
+                            std::to_string(start) + ".");
+    }
+  }
+}
+
 void checkPackedTexts(const PackedTexts& texts, const char* name, int64_t vocabularySize,
                       int64_t maxLength) {
   checkOffsets(texts, name, maxLength);
+  checkSecondStarts(texts, name);
   for (size_t i = 0; i < texts.ids.size(); ++i) {
     if (texts.ids[i] < 0 || texts.ids[i] >= vocabularySize) {
       throw invalidArgument("Expected token ids in [0, " + std::to_string(vocabularySize) +

@@ -10,11 +10,17 @@ namespace listwise::core {
 struct PackedTexts {
   std::span<const int32_t> ids;
   std::span<const int32_t> offsets;
+  // Of pairs: how many tokens of each text come before those of type 1, the second part's. Empty:
+  // all tokens are of type 0.
+  std::span<const int32_t> secondStarts = {};
 
   int64_t count() const { return offsets.empty() ? 0 : static_cast<int64_t>(offsets.size()) - 1; }
   int64_t length(int64_t text) const { return offsets[text + 1] - offsets[text]; }
   std::span<const int32_t> idsOf(int64_t text) const {
     return ids.subspan(static_cast<size_t>(offsets[text]), static_cast<size_t>(length(text)));
+  }
+  int64_t secondStart(int64_t text) const {
+    return secondStarts.empty() ? length(text) : secondStarts[static_cast<size_t>(text)];
   }
 };
 
@@ -31,10 +37,16 @@ struct JoinedTexts {
     return text < before ? first.idsOf(text) : second.idsOf(text - before);
   }
   int64_t length(int64_t text) const { return static_cast<int64_t>(idsOf(text).size()); }
+  bool arePairs() const { return !first.secondStarts.empty() || !second.secondStarts.empty(); }
+  int64_t secondStart(int64_t text) const {
+    const int64_t before = first.count();
+    return text < before ? first.secondStart(text) : second.secondStart(text - before);
+  }
 };
 
 // Throws INVALID_ARGUMENT, naming the field and the place, unless offsets rise from 0 to ids.size()
-// in steps of at least 1 and at most maxLength, and every id is in [0, vocabularySize).
+// in steps of at least 1 and at most maxLength, every id is in [0, vocabularySize), and second
+// starts, if there are any, lie within their texts.
 void checkPackedTexts(const PackedTexts& texts, const char* name, int64_t vocabularySize,
                       int64_t maxLength);
 

@@ -7,7 +7,7 @@ export const teachCommand: CommandSpec = {
   name: 'teach',
   summary: 'have a teacher score passages for queries, to train on or to compare',
   description:
-    'Scores the candidates of a TREC run by a reranker or LLM on a server, by scores at hand, or by several of these, and ' +
+    'Scores the candidates of a TREC run by a cross-encoder here, by a reranker or LLM on a server, by scores at hand, or by several of these, and ' +
     'writes {"query", "passage", "score"} a line, which `specialize --teacher` takes. Answers are kept in ' +
     '<output>.answers the moment they come: stopped and started again, the command asks for nothing twice.\n\n' +
     'Queries are JSON Lines with "_id" and "text" as in BEIR, or with "id" and "query" as in a run directory. Keys are ' +
@@ -19,7 +19,7 @@ export const teachCommand: CommandSpec = {
     {
       ...teacherOption,
       required: true,
-      help: 'tei:http://localhost:8080, vllm-score:ADDRESS#MODEL, llm:ADDRESS#MODEL, cohere:MODEL, a file of scores, or JSON with options or several of these',
+      help: 'cross-encoder:MODEL, tei:http://localhost:8080, vllm-score:ADDRESS#MODEL, llm:ADDRESS#MODEL, cohere:MODEL, a file of scores, or JSON with options or several of these',
     },
     {
       name: 'lowPercentile',

@@ -6,7 +6,7 @@ export const teacherOption: OptionSpec = {
   kind: 'text',
   value: 'name',
   orApiValue: 'array or object',
-  help: 'fused (dense and BM25 scores, needs nothing else), a file of scores, a server such as tei:http://localhost:8080, llm:ADDRESS#MODEL or cohere:MODEL, or JSON with options or several of these (default: fused)',
+  help: 'fused (dense and BM25 scores, needs nothing else), a file of scores, cross-encoder:MODEL, a server such as tei:http://localhost:8080, llm:ADDRESS#MODEL or cohere:MODEL, or JSON with options or several of these (default: fused)',
 };
 
 /**

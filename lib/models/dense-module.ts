@@ -5,6 +5,7 @@ import { optionalField, readConfigObject } from './config-file.js';
 
 /** A Dense module of sentence-transformers: a linear layer on pooled rows, then an activation. */
 export interface DenseModule extends DenseSpec {
+  file: string;
   /** Its folder, relative to the model's directory. */
   path: string;
   /** Its config.json, for messages. */

@@ -75,7 +75,8 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
   };
 }
 
-async function requireDirectory(directory: string): Promise<void> {
+/** @throws NotFoundError if it is not there; ModelError if it is a file */
+export async function requireDirectory(directory: string): Promise<void> {
   const found = await stat(directory).catch(() => undefined);
   if (!found) throw new NotFoundError(`There is no model directory ${directory}; check the path.`);
   if (!found.isDirectory()) {

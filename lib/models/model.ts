@@ -99,7 +99,8 @@ export function explainDeviceError(error: unknown, device: Device): unknown {
   );
 }
 
-function settleDevice(
+/** The device and precision that were asked for, or the defaults. */
+export function settleDevice(
   wanted: Device | 'auto',
   precision: Precision | undefined,
 ): { device: Device; precision: Precision } {

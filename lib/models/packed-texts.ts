@@ -61,6 +61,24 @@ export function tokenCount(texts: PackedTexts, row: number): number {
   return texts.offsets[row + 1]! - texts.offsets[row]!;
 }
 
+/** Rows of similar length, shortest first, in groups of so many tokens or one longer text. */
+export function* rowsByLength(texts: PackedTexts, groupTokens: number): Generator<Int32Array> {
+  const rows = Int32Array.from({ length: textCount(texts) }, (_, row) => row);
+  rows.sort((a, b) => tokenCount(texts, a) - tokenCount(texts, b) || a - b);
+  let start = 0;
+  let tokens = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const count = tokenCount(texts, rows[i]!);
+    if (i > start && tokens + count > groupTokens) {
+      yield rows.subarray(start, i);
+      start = i;
+      tokens = 0;
+    }
+    tokens += count;
+  }
+  if (rows.length > start) yield rows.subarray(start);
+}
+
 /** The texts of these rows, in the order given, packed anew. For the texts of one native call: it does not pause. */
 export function gatherTexts(texts: PackedTexts, rows: ArrayLike<number>): PackedTexts {
   const gathered = room(texts, rows);
@@ -89,7 +107,9 @@ export async function gatherManyTexts(
 function room(texts: PackedTexts, rows: ArrayLike<number>): PackedTexts {
   const offsets = new Int32Array(rows.length + 1);
   for (let i = 0; i < rows.length; i++) offsets[i + 1] = offsets[i]! + tokenCount(texts, rows[i]!);
-  return { ids: new Int32Array(offsets[rows.length]!), offsets };
+  const { secondStarts } = texts;
+  const second = secondStarts && { secondStarts: Int32Array.from(rows, (row) => secondStarts[row]!) };
+  return { ids: new Int32Array(offsets[rows.length]!), offsets, ...second };
 }
 
 function copyText(texts: PackedTexts, row: number, { to, place }: { to: PackedTexts; place: number }): void {

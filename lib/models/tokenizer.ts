@@ -23,6 +23,20 @@ const SLICE_CHARACTERS = 500_000;
 
 type Json = Record<string, unknown>;
 
+/** What a tokenizer needs to know of a model. */
+export type TokenizerModel = Pick<ModelDirectory, 'directory' | 'transformerPath' | 'lowerCase'> & {
+  architecture: Pick<ModelDirectory['architecture'], 'vocabularySize' | 'maxPositions'>;
+};
+
+/** The special tokens around the two texts of a pair. */
+export interface PairTemplate {
+  before: number[];
+  between: number[];
+  /** How many of `between` are of the first text's type. */
+  betweenFirst: number;
+  after: number[];
+}
+
 /** The tokenizer of a model directory. Texts come out packed, with the model's special tokens and without padding. */
 export class Tokenizer {
   readonly #definition: string;
@@ -39,7 +53,7 @@ export class Tokenizer {
   readonly specialTokens: number;
 
   private constructor(
-    model: ModelDirectory,
+    model: TokenizerModel,
     made: { definition: string; tokenizer: FastTokenizer; specialTokens: number },
   ) {
     this.#definition = made.definition;
@@ -54,7 +68,7 @@ export class Tokenizer {
    * Reads tokenizer.json.
    * @throws ModelError if it is missing or broken
    */
-  static async load(model: ModelDirectory): Promise<Tokenizer> {
+  static async load(model: TokenizerModel): Promise<Tokenizer> {
     const file = tokenizerFile(model);
     const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
@@ -85,14 +99,54 @@ export class Tokenizer {
    * @throws ModelError if the tokenizer knows tokens that the model does not
    */
   async pack(texts: readonly string[], options: PackOptions = {}): Promise<PackedTexts> {
-    const { prefix = '', maxLength = this.#maxPositions, signal, onSlice } = options;
+    const { maxLength = this.#maxPositions } = options;
     this.checkMaxLength(maxLength);
+    return this.#pack(texts, { ...options, maxLength }, true);
+  }
+
+  /** The same without special tokens: parts of what is joined afterwards. They may be empty. */
+  packParts(texts: readonly string[], options: PackOptions & { maxLength: number }): Promise<PackedTexts> {
+    return this.#pack(texts, options, false);
+  }
+
+  /** The special tokens that the tokenizer puts around pairs, as it does so with one. */
+  async pairTemplate(): Promise<PairTemplate> {
+    this.#counter ??= FastTokenizer.fromString(this.#definition);
+    const encoding = await this.#counter.encode('a', 'b');
+    const [ids, sequences, types] = [encoding.getIds(), encoding.getSequenceIds(), encoding.getTypeIds()];
+    const [firstEnd, secondStart, end] = [
+      sequences.lastIndexOf(0) + 1,
+      sequences.indexOf(1),
+      sequences.lastIndexOf(1) + 1,
+    ];
+    return {
+      before: ids.slice(0, sequences.indexOf(0)),
+      between: ids.slice(firstEnd, secondStart),
+      betweenFirst: types.slice(firstEnd, secondStart).filter((type) => type === 0).length,
+      after: ids.slice(end),
+    };
+  }
+
+  /** The special tokens around a text alone. */
+  async textTemplate(): Promise<Pick<PairTemplate, 'before' | 'after'>> {
+    this.#counter ??= FastTokenizer.fromString(this.#definition);
+    const encoding = await this.#counter.encode('a');
+    const [ids, sequences] = [encoding.getIds(), encoding.getSequenceIds()];
+    return { before: ids.slice(0, sequences.indexOf(0)), after: ids.slice(sequences.lastIndexOf(0) + 1) };
+  }
+
+  async #pack(
+    texts: readonly string[],
+    options: PackOptions & { maxLength: number },
+    addSpecialTokens: boolean,
+  ): Promise<PackedTexts> {
+    const { prefix = '', maxLength, signal, onSlice } = options;
     const tokenizer = this.#forLength(maxLength);
     const builder = new PackedTextsBuilder();
     for (const end of sliceEnds(texts)) {
       signal?.throwIfAborted();
       const slice = texts.slice(builder.count, end).map((text) => prefix + text);
-      this.#add(builder, await tokenizer.encodeBatch(slice));
+      this.#add(builder, await tokenizer.encodeBatch(slice, { addSpecialTokens }));
       onSlice?.(end);
     }
     return builder.finish();
@@ -147,7 +201,7 @@ export class Tokenizer {
   }
 }
 
-function tokenizerFile(model: ModelDirectory): string {
+function tokenizerFile(model: TokenizerModel): string {
   return join(model.directory, model.transformerPath, 'tokenizer.json');
 }
 
@@ -171,7 +225,7 @@ function* sliceEnds(texts: readonly string[]): Generator<number> {
  * The normalizer that Python would use: BERT's settings in tokenizer_config.json overrule those in tokenizer.json,
  * and sentence-transformers' do_lower_case lower-cases first.
  */
-async function settledNormalizer(normalizer: Json | null, model: ModelDirectory): Promise<Json | null> {
+async function settledNormalizer(normalizer: Json | null, model: TokenizerModel): Promise<Json | null> {
   let settled = normalizer;
   if (settled?.['type'] === 'BertNormalizer') {
     const file = join(model.directory, model.transformerPath, 'tokenizer_config.json');

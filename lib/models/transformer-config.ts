@@ -23,8 +23,10 @@ type Check = (value: unknown) => boolean;
 
 const isAnything: Check = () => true;
 const isEmpty: Check = (value) => value === null || (typeof value === 'object' && Object.keys(value).length === 0);
-const isTextEncoder: Check = (value) =>
-  JSON.stringify(value) === '{"text":{"method":"forward","method_output_name":"last_hidden_state"}}';
+const isTextModel =
+  (output: string): Check =>
+  (value) =>
+    JSON.stringify(value) === `{"text":{"method":"forward","method_output_name":"${output}"}}`;
 
 /** Settings of how Python loads the model, without effect on what it computes here. */
 const LOADING = new Set([
@@ -43,9 +45,6 @@ const FIELDS: Record<string, Check> = {
   document_length: isAnything,
   do_lower_case: isAnything,
   unpad_inputs: isAnything,
-  transformer_task: (value) => value === 'feature-extraction',
-  modality_config: isTextEncoder,
-  module_output_name: (value) => value === 'token_embeddings',
   processing_kwargs: isEmpty,
   query_expansion: isEmpty,
   tokenizer_name_or_path: isEmpty,
@@ -57,14 +56,34 @@ const FIELDS: Record<string, Check> = {
   config_kwargs: isEmpty,
 };
 
+/** What the module is for, and so what may stand in its file. */
+const TASKS: Record<TransformerTask, Record<string, Check>> = {
+  embedding: {
+    transformer_task: (value) => value === 'feature-extraction',
+    modality_config: isTextModel('last_hidden_state'),
+    module_output_name: (value) => value === 'token_embeddings',
+  },
+  scoring: {
+    transformer_task: (value) => value === 'sequence-classification',
+    modality_config: isTextModel('logits'),
+    module_output_name: (value) => value === 'scores',
+  },
+};
+
+export type TransformerTask = 'embedding' | 'scoring';
+
 /**
  * Reads the Transformer module's settings; all undefined where there is no such file.
  * @throws ListwiseError UNSUPPORTED for a setting that is not computed here
  */
-export async function readTransformerSettings(directory: string): Promise<TransformerSettings> {
+export async function readTransformerSettings(
+  directory: string,
+  task: TransformerTask = 'embedding',
+): Promise<TransformerSettings> {
+  const fields = { ...FIELDS, ...TASKS[task] };
   const { file, config } = await findConfig(directory);
   for (const [field, value] of Object.entries(config)) {
-    const honoured = Object.hasOwn(FIELDS, field) ? FIELDS[field] : undefined;
+    const honoured = Object.hasOwn(fields, field) ? fields[field] : undefined;
     if (honoured?.(value)) continue;
     const shown = typeof value === 'object' ? JSON.stringify(value) : describe(value);
     throw new ListwiseError('UNSUPPORTED', `${file}: ${field} ${shown} is not supported.`);

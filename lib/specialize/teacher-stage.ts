@@ -26,7 +26,8 @@ export async function teacherStage(bench: Workbench): Promise<Stage> {
     sources[name] = bench.fileSource(teacher.scores, 'teacher scores');
     inputs[name] = await sources[name].hash();
   }
-  const described = members.map(({ teacher, weight }) => ({ teacher: decisive(teacher, bench), weight }));
+  const described: { teacher: { [name: string]: Json }; weight: number }[] = [];
+  for (const { teacher, weight } of members) described.push({ teacher: await decisive(teacher, bench), weight });
   const isAlone = members.length === 1;
   const decided = isAlone ? described[0]!.teacher : { teachers: described, lowPercentile, highPercentile };
   await checkKeys(bench, decided);
@@ -41,7 +42,7 @@ export async function teacherStage(bench: Workbench): Promise<Stage> {
       const counts = await writeScores(directory.file('scores'), await prepare(bench), {
         ...{ members, lowPercentile, highPercentile, ...bench.work },
         open: (choice) => loadTeacher(choice, bench),
-        // What was asked of a server, and perhaps paid for, outlives a change of options; what is computed need not.
+        // What was asked of a server or computed by a large model outlives a change of options; what is quickly computed need not.
         openJournal: (choice) =>
           choice.kind === 'fused'
             ? ScoreJournal.open(join(partial.directory, 'fused.jsonl'), 'fused', { signal })
@@ -74,9 +75,9 @@ async function loadTeacher(choice: SingleChoice, bench: Workbench): Promise<Teac
 }
 
 /** What decides a teacher's scores; what is in a file is hashed as an input. */
-function decisive(choice: SingleChoice, { options }: Workbench): { [name: string]: Json } {
+async function decisive(choice: SingleChoice, { options }: Workbench): Promise<{ [name: string]: Json }> {
   if (choice.kind === 'file') return { teacher: 'file' };
-  if (choice.kind !== 'fused') return { teacher: identityOf(choice) };
+  if (choice.kind !== 'fused') return { teacher: await identityOf(choice, options) };
   const { denseWeight = 0.7, bm25Weight = 0.3 } = options;
   return { teacher: 'fused', denseWeight, bm25Weight, ...(bm25Options(options) as { [name: string]: Json }) };
 }

@@ -2,6 +2,7 @@ import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { checkEndpoint } from '../http/endpoint.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import { checkBudget } from './budget.js';
+import { type CrossEncoderChoice, checkCrossEncoderChoice } from './cross-encoder.js';
 import type { JudgeChoice } from './judge.js';
 import { RERANKERS, type RerankChoice, type RerankKind } from './rerank.js';
 
@@ -16,7 +17,7 @@ export interface FileChoice {
   scores: string;
 }
 
-export type SingleChoice = FusedChoice | FileChoice | RerankChoice | JudgeChoice;
+export type SingleChoice = FusedChoice | FileChoice | CrossEncoderChoice | RerankChoice | JudgeChoice;
 
 /** Several teachers as one: weighted means of their scores, each normalised first. */
 export interface EnsembleChoice {
@@ -29,7 +30,7 @@ export type SettledTeacher = SingleChoice | EnsembleChoice;
 
 /**
  * How a user names a teacher: a string (`fused`, a file of scores, or `kind:address#model` such as
- * `tei:http://localhost:8080`, `vllm-score:http://localhost:8000#BAAI/bge-reranker-v2-m3`, `cohere:rerank-v3.5`,
+ * `cross-encoder:BAAI/bge-reranker-base`, `tei:http://localhost:8080`, `vllm-score:http://localhost:8000#BAAI/bge-reranker-v2-m3`, `cohere:rerank-v3.5`,
  * `llm:http://localhost:8000/v1#Qwen/Qwen3-8B`), an object with the same and more options, or several of these: an
  * ensemble, in which `weight` (default 1) may stand beside `teacher`.
  */
@@ -40,11 +41,12 @@ export type TeacherName =
   | string
   | FusedChoice
   | (Omit<FileChoice, 'kind'> & { kind?: 'file' })
+  | CrossEncoderChoice
   | RerankChoice
   | JudgeChoice;
 
 const RERANK_KINDS = Object.keys(RERANKERS);
-const KINDS = ['fused', 'file', ...RERANK_KINDS, 'llm'];
+const KINDS = ['fused', 'file', 'cross-encoder', ...RERANK_KINDS, 'llm'];
 
 const ENDPOINT_OPTIONS = [
   ...['url', 'model', 'keyVariable', 'keyHeader', 'timeout', 'concurrency', 'retries', 'backoff'],
@@ -90,6 +92,10 @@ function settleSingle(given: unknown, argument: string): SingleChoice {
   }
   if (kind === 'file') return settleFile(choice, argument);
   if (kind === 'llm') return settleJudge(choice, argument);
+  if (kind === 'cross-encoder') {
+    within(argument, () => checkCrossEncoderChoice(choice, argument));
+    return choice as unknown as CrossEncoderChoice;
+  }
   if (RERANK_KINDS.includes(kind as string)) return settleReranker(choice, kind as RerankKind, argument);
   throw new InvalidArgumentError(`${argument}.kind`, `one of ${KINDS.join(', ')}`, kind);
 }
@@ -101,6 +107,7 @@ function parseName(name: string, argument: string): Record<string, unknown> {
   if (name === 'fused') return { kind: 'fused' };
   const [, kind = '', rest = ''] = /^([a-z-]+):(.+)$/s.exec(name) ?? [];
   if (kind === 'file') return { kind, scores: rest };
+  if (kind === 'cross-encoder') return { kind, model: rest };
   if (KINDS.includes(kind)) {
     const hash = rest.indexOf('#');
     if (/^https?:/.test(rest)) {
@@ -111,7 +118,7 @@ function parseName(name: string, argument: string): Record<string, unknown> {
     throw new InvalidArgumentError(argument, expected, name);
   }
   if (kind === '' && FILE_NAME.test(name)) return { kind: 'file', scores: name };
-  const expected = `'fused', a file of scores, or kind:address#model with one of ${RERANK_KINDS.join(', ')}, llm as kind`;
+  const expected = `'fused', a file of scores, cross-encoder:MODEL, or kind:address#model with one of ${RERANK_KINDS.join(', ')}, llm as kind`;
   throw new InvalidArgumentError(argument, expected, name);
 }
 

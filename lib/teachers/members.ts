@@ -53,7 +53,7 @@ export async function writeScores(
     const scores = alone ? alone.scores() : combineTeachers(task.queries, weighted, percentiles);
     const scored = await writeTeacherScores(file, scores, { signal });
     const asked = sources.flatMap(({ name, kind, journal }) =>
-      journal && kind !== 'fused' ? [{ teacher: name, ...journal.spent }] : [],
+      journal && kind !== 'fused' && kind !== 'cross-encoder' ? [{ teacher: name, ...journal.spent }] : [],
     );
     return { queries: task.queries.size, pairs: task.pairs, scored, ...(asked.length > 0 && { asked }) };
   } finally {
@@ -72,6 +72,8 @@ async function scoreAll(choice: SingleChoice, task: ScoringTask, options: Member
   } catch (error) {
     await journal.close();
     throw error;
+  } finally {
+    await teacher.dispose?.();
   }
   return { ...facts, journal, scores: () => journalScores(journal, task.requests, { signal }) };
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { canonicalJson, hashJson, type Json } from '../hashes.js';
 import type { LongWork } from '../types.js';
 import type { FileChoice, FusedChoice, SingleChoice } from './choice.js';
+import { CrossEncoderTeacher, crossEncoderIdentity } from './cross-encoder.js';
 import { FileTeacher } from './file.js';
 import { JUDGE_PROMPT } from './grades.js';
 import { ScoreJournal } from './journal.js';
@@ -21,6 +22,8 @@ export async function openTeacher(choice: StandaloneChoice, work: Pick<LongWork,
   switch (choice.kind) {
     case 'file':
       return FileTeacher.load(choice.scores, work);
+    case 'cross-encoder':
+      return CrossEncoderTeacher.open(choice, work);
     case 'llm':
       return new JudgeTeacher(choice);
     default:
@@ -29,10 +32,14 @@ export async function openTeacher(choice: StandaloneChoice, work: Pick<LongWork,
 }
 
 /**
- * Whatever decides the scores of a teacher on a server: equal identities score alike. Where a model is named the address
+ * Whatever decides the scores of a teacher that computes them or asks a server: equal identities score alike. Where a model is named the address
  * does not count, so that the same model may move to another server.
  */
-export function identityOf(choice: Exclude<StandaloneChoice, FileChoice>): { [name: string]: Json } {
+export async function identityOf(
+  choice: Exclude<StandaloneChoice, FileChoice>,
+  work: Pick<LongWork, 'signal'> = {},
+): Promise<{ [name: string]: Json }> {
+  if (choice.kind === 'cross-encoder') return crossEncoderIdentity(choice, work);
   const { kind, model } = choice;
   if (choice.kind === 'llm') {
     const { topGrade = 3, prompt = JUDGE_PROMPT, logprobs = true, answerTokens = 16, body = {} } = choice;
@@ -56,14 +63,14 @@ export function identityOf(choice: Exclude<StandaloneChoice, FileChoice>): { [na
 }
 
 /** A teacher's answers in a directory, in a file of its own. */
-export function openAnswers(
+export async function openAnswers(
   directory: string,
   choice: SingleChoice,
   work: Pick<LongWork, 'signal'> = {},
 ): Promise<ScoreJournal> {
   if (choice.kind === 'fused' || choice.kind === 'file')
-    throw new Error(`${choice.kind} asks no server. This is a bug.`);
-  const identity = identityOf(choice);
+    throw new Error(`${choice.kind} keeps no answers. This is a bug.`);
+  const identity = await identityOf(choice, work);
   const file = `${choice.kind}-${hashJson(identity).slice(0, 16)}.jsonl`;
   return ScoreJournal.open(join(directory, file), canonicalJson(identity), work);
 }

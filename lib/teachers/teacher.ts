@@ -46,6 +46,8 @@ export interface Teacher {
   readonly note?: string;
   /** Whether scores are at hand rather than computed, so that they need not be kept to go on after a stop. */
   readonly isAtHand?: boolean;
+  /** Frees what the teacher holds, such as a model's weights. */
+  dispose?(): Promise<void>;
   /**
    * Scores requests, and gives scores the moment they are there: in any order, and a query's passages perhaps in
    * pieces, each the answer to one request of a server. A teacher whose scores are at hand gives one piece a request,

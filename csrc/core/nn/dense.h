@@ -11,10 +11,12 @@ namespace listwise::core::nn {
 struct DenseTrace {
   at::Tensor x;  // [n, inputs]
   at::Tensor z;  // [n, outputs] before the activation
+  // Of the layer's norm, if it has one.
+  at::Tensor mean, rstd;
 };
 
-// sentence-transformers' Dense modules, one after the other, on pooled rows: always fp32, with the
-// master weights.
+// sentence-transformers' Dense modules or a cross-encoder's head, layer after layer on pooled rows:
+// always fp32, with the master weights.
 class DenseLayers {
  public:
   DenseLayers(const EncoderSpec& spec, const Parameters& parameters)
@@ -27,6 +29,9 @@ class DenseLayers {
                       const at::Tensor& gradient) const;
 
  private:
+  at::Tensor own(size_t layer, const char* part) const;
+  at::Tensor normBackward(const at::Tensor& dy, size_t layer, const DenseTrace& trace,
+                          const at::Tensor& gradient) const;
   const EncoderSpec& spec_;
   const Parameters& parameters_;
 };

@@ -27,7 +27,8 @@ static std::vector<int64_t> rowsAfterPadding(const Packed& packed, const std::ve
 Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device& device,
             int64_t paddingId) {
   Packed packed;
-  std::vector<int64_t> ids, positions, owners, lengths;
+  std::vector<int64_t> ids, positions, types, owners, lengths;
+  const bool arePairs = texts.arePairs();
   packed.offsets.push_back(0);
   for (const int64_t text : batch) {
     const auto own = texts.idsOf(text);
@@ -35,6 +36,7 @@ Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device&
     for (int64_t i = 0; i < length; ++i) {
       ids.push_back(own[static_cast<size_t>(i)]);
       positions.push_back(i);
+      if (arePairs) types.push_back(i < texts.secondStart(text) ? 0 : 1);
       owners.push_back(packed.count());
     }
     lengths.push_back(length);
@@ -44,6 +46,7 @@ Packed pack(const JoinedTexts& texts, const MicroBatch& batch, const at::Device&
   packed.positions = upload(positions, device);
   packed.positionRows =
       paddingId < 0 ? packed.positions : upload(rowsAfterPadding(packed, ids, paddingId), device);
+  if (arePairs) packed.types = upload(types, device);
   packed.texts = upload(owners, device);
   packed.lengths = upload(lengths, device);
   packed.starts = upload({packed.offsets.begin(), packed.offsets.end() - 1}, device);

@@ -14,6 +14,7 @@ struct Packed {
   // [T] int64, rows of the table of learned positions: the positions, unless the architecture
   // counts from its padding id.
   at::Tensor positionRows;
+  at::Tensor types;    // [T] int64, 0 or 1, the part of a pair; undefined where all are 0
   at::Tensor texts;    // [T] int64, the text that each token belongs to
   at::Tensor starts;   // [n] int64
   at::Tensor lengths;  // [n] int64

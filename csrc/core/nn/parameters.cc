@@ -34,7 +34,10 @@ int64_t product(const std::vector<int64_t>& shape) {
 }  // namespace
 
 Parameters::Parameters(const EncoderSpec& spec)
-    : architecture_(spec.architecture), weightNames_(spec.weightNames), dense_(spec.dense) {
+    : architecture_(spec.architecture),
+      weightNames_(spec.weightNames),
+      dense_(spec.dense),
+      decoderLayers_(spec.decoder.layers) {
   placeAll();
   const at::Device device(spec.device);
   master_ = at::zeros({size_}, at::TensorOptions().dtype(at::kFloat).device(device));
@@ -58,19 +61,50 @@ void Parameters::placeAll() {
   for (int64_t i = 0; i < a.layers; ++i) placeLayer(i);
   if (a.normPlace == NormPlace::Before) placeNorm("final.norm", -1);
   for (size_t i = 0; i < dense_.size(); ++i) placeDense(static_cast<int64_t>(i));
+  for (int64_t i = 0; i < decoderLayers_; ++i) placeDecoderLayer(i);
+  if (decoderLayers_ > 0) placeNorm("decoder.final.norm", -1);
+  placeIfNamed("decoder.head.weight", -1, {a.vocabularySize, a.hiddenSize});
+}
+
+// A layer of T5's decoder as one step of it needs it: a single token's attention to itself is its
+// value.
+void Parameters::placeDecoderLayer(int64_t layer) {
+  const auto& a = architecture_;
+  const bool isSplit = isNamed("decoder.feedForward.gate.weight");
+  const auto one = [&](const char* key, int64_t outputs, int64_t inputs) {
+    placeLinear(key, layer, {key}, {outputs, inputs});
+  };
+  placeNorm("decoder.self.norm", layer);
+  one("decoder.self.value", a.attentionSize(), a.hiddenSize);
+  one("decoder.self.output", a.hiddenSize, a.attentionSize());
+  placeNorm("decoder.cross.norm", layer);
+  for (const char* key : {"decoder.cross.query", "decoder.cross.key", "decoder.cross.value"})
+    one(key, a.attentionSize(), a.hiddenSize);
+  one("decoder.cross.output", a.hiddenSize, a.attentionSize());
+  placeNorm("decoder.feedForward.norm", layer);
+  std::vector<std::string> in{"decoder.feedForward.in"};
+  if (isSplit) in.emplace_back("decoder.feedForward.gate");
+  placeLinear("decoder.feedForward.in", layer, in, {a.innerSize(), a.hiddenSize});
+  one("decoder.feedForward.out", a.hiddenSize, a.intermediateSize);
 }
 
 void Parameters::placeDense(int64_t layer) {
   const auto& dense = dense_[static_cast<size_t>(layer)];
-  const auto one = [&](const std::string& part, std::vector<int64_t> shape) {
-    const std::string key = denseKey(static_cast<size_t>(layer));
+  const bool isOwnFile = !dense.file.empty();
+  const std::string key = denseKey(static_cast<size_t>(layer));
+  const auto one = [&](const std::string& part, const std::string& name,
+                       std::vector<int64_t> shape) {
     size_ = (size_ + alignment - 1) / alignment * alignment;
     places_[{key + part, -1}] = {shape, size_};
-    fileTensors_.push_back({key + ".linear" + part, shape, size_, product(shape), layer});
+    fileTensors_.push_back({isOwnFile ? key + ".linear" + part : name, shape, size_, product(shape),
+                            isOwnFile ? layer : -1});
     size_ += product(shape);
   };
-  one(".weight", {dense.outputs, dense.inputs});
-  if (dense.bias) one(".bias", {dense.outputs});
+  one(".weight", dense.names.weight, {dense.outputs, dense.inputs});
+  if (dense.bias) one(".bias", dense.names.bias, {dense.outputs});
+  if (dense.norm.names.weight.empty()) return;
+  one(".norm.weight", dense.norm.names.weight, {dense.outputs});
+  if (!dense.norm.names.bias.empty()) one(".norm.bias", dense.norm.names.bias, {dense.outputs});
 }
 
 void Parameters::placeLayer(int64_t layer) {

@@ -73,6 +73,7 @@ class Parameters {
   void placeNorm(const std::string& key, int64_t layer);
   void placeLayer(int64_t layer);
   void placeDense(int64_t layer);
+  void placeDecoderLayer(int64_t layer);
   void placeAll();
   bool isNamed(const std::string& key) const { return weightNames_.count(key) > 0; }
   std::string nameInFile(const std::string& key, int64_t layer) const;
@@ -80,6 +81,7 @@ class Parameters {
   const Architecture architecture_;
   const std::map<std::string, std::string> weightNames_;
   const std::vector<DenseSpec> dense_;
+  const int64_t decoderLayers_;
   int64_t size_ = 0;  // numbers, with the gaps that align parameters
   std::map<std::pair<std::string, int64_t>, Place> places_;
   std::vector<FileTensor> fileTensors_;

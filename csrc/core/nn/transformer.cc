@@ -91,7 +91,9 @@ Stream Transformer::embed(const Packed& packed, Trace* trace) const {
   ops_.addRows(sum, words, packed.ids);
   if (architecture_.positionRows > 0)
     ops_.addRows(sum, parameters_.view("embeddings.position"), packed.positionRows);
-  const auto type = architecture_.tokenTypes > 0
+  const bool hasTypes = packed.types.defined() && architecture_.tokenTypes > 1;
+  if (hasTypes) ops_.addRows(sum, parameters_.view("embeddings.tokenType"), packed.types);
+  const auto type = architecture_.tokenTypes > 0 && !hasTypes
                         ? parameters_.view("embeddings.tokenType").narrow(0, 0, 1)
                         : at::zeros({1, architecture_.hiddenSize}, words.options());
   return join(std::move(sum), type.expand({packed.tokens(), -1}),
@@ -194,7 +196,10 @@ void Transformer::embedBackward(const Stream& d, const Packed& packed, Trace& tr
     ops_.addRowsBackward(dSum, packed.positionRows,
                          parameters_.viewInto(gradient, "embeddings.position"));
   }
-  if (architecture_.tokenTypes > 0) {
+  if (packed.types.defined() && architecture_.tokenTypes > 1) {
+    ops_.addRowsBackward(dSum, packed.types,
+                         parameters_.viewInto(gradient, "embeddings.tokenType"));
+  } else if (architecture_.tokenTypes > 0) {
     parameters_.viewInto(gradient, "embeddings.tokenType")
         .select(0, 0)
         .add_(dSum.sum(0, false, at::kFloat));

@@ -91,6 +91,8 @@ export interface EncoderSpec {
   files: string[];
   architecture: Architecture;
   weightNames: WeightNames;
+  /** Further names under which `files` hold one of these weights; they are left out of what is saved. */
+  copies?: string[];
   /** Layers after pooling, in their order; default none. Weights of theirs that `files` hold, joined, go first. */
   dense?: DenseSpec[];
   /** Scores texts instead of embedding them. Cannot be trained. */

@@ -94,6 +94,7 @@ core::EncoderSpec readEncoderSpec(Args& args) {
   core::EncoderSpec spec;
   spec.files = args.strings("files");
   spec.weightNames = args.stringMap("weightNames");
+  if (args.has("copies")) spec.copies = args.strings("copies");
   spec.device = args.string("device");
   const auto precision = args.choice("precision", {"fp32", "bf16", "int8"});
   spec.bf16 = precision == 1;

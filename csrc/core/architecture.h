@@ -110,6 +110,8 @@ struct EncoderSpec {
   Architecture architecture;
   // Parameter key → name in the files, "{layer}" standing for the layer's number.
   std::map<std::string, std::string> weightNames;
+  // Further names under which the files hold one of these weights: left out where they are saved.
+  std::vector<std::string> copies;
   // After pooling, in their order.
   std::vector<DenseSpec> dense;
   DecoderSpec decoder;

@@ -203,6 +203,8 @@ void Encoder::Impl::saveParts(const std::string& file, const std::vector<FilePar
     metadata.insert(source.metadata().begin(), source.metadata().end());
     for (const auto& [name, info] : source.tensors())
       tensors[name] = {info, source.data(info), info.end - info.begin};
+    // They would stay as they were when the weight changes, and disagree with it.
+    for (const auto& name : spec.copies) tensors.erase(name);
   };
   for (const auto& part : parts) {
     if (part.dense < 0) {

@@ -20,6 +20,8 @@ export interface ModelDirectory {
   family: string;
   architecture: Architecture;
   weightNames: WeightNames;
+  /** Further names of a weight in the files, which hold it more than once. */
+  copies: string[];
   weightFiles: string[];
   /** Undefined in a plain directory, which does not say. */
   pooling: Pooling | undefined;

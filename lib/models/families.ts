@@ -13,6 +13,8 @@ export interface DescribedModel {
   family: string;
   architecture: Architecture;
   weightNames: WeightNames;
+  /** Names in the weights file of what it holds under one of `weightNames`, too. */
+  copies: string[];
   /** Longest text in tokens where nothing in the directory says; undefined where positions bound it. */
   usualLength: number | undefined;
 }
@@ -51,12 +53,17 @@ export function describeModel(
   const family = familyOf(config);
   config.require(family.required);
   const architecture = family.architecture(config);
-  const names = withOldNormNames(findNames(family.weightNames(config), tensors, file), tensors);
+  const candidates = family.weightNames(config);
+  const prefix = findPrefix(candidates, tensors, file);
+  const names = withOldNormNames(findNames(candidates, prefix, tensors), tensors);
   checkPresent(names, architecture, { tensors, file });
   return {
     family: config.get('model_type') as string,
     architecture,
     weightNames: names,
+    copies: Object.entries(candidates).flatMap(([key, all]) =>
+      [all].flat().flatMap((name) => (prefix + name !== names[key] && tensors.has(prefix + name) ? prefix + name : [])),
+    ),
     usualLength: family.usualLength,
   };
 }
@@ -74,12 +81,10 @@ function familyOf(config: Config): Family {
   );
 }
 
-/** Names as the file has them: files saved from a model with a head put a prefix such as `bert.` before its encoder's. */
-function findNames(
-  names: Readonly<Record<string, string | readonly string[]>>,
-  tensors: ReadonlySet<string>,
-  file: string,
-): WeightNames {
+type Candidates = ReturnType<Family['weightNames']>;
+
+/** Files saved from a model with a head put a prefix such as `bert.` before its encoder's names. */
+function findPrefix(names: Candidates, tensors: ReadonlySet<string>, file: string): string {
   const words = [names['embeddings.word']!].flat();
   const found = [...tensors].flatMap((name) =>
     words.filter((word) => name === word || name.endsWith(`.${word}`)).map((word) => name.slice(0, -word.length)),
@@ -95,8 +100,13 @@ function findNames(
       `The weights beside ${file} hold more than one encoder: ${all}. Save the one to be used alone.`,
     );
   }
+  return prefixes[0]!;
+}
+
+/** Names as the file has them. */
+function findNames(names: Candidates, prefix: string, tensors: ReadonlySet<string>): WeightNames {
   const inFile = (candidates: string | readonly string[]) => {
-    const all = [candidates].flat().map((name) => prefixes[0] + name);
+    const all = [candidates].flat().map((name) => prefix + name);
     return all.find((name) => tensors.has(atLayer(name, 0))) ?? all[0]!;
   };
   return Object.fromEntries(Object.entries(names).map(([key, candidates]) => [key, inFile(candidates)]));

@@ -71,9 +71,9 @@ export async function loadModel(name: string, options: ModelOptions = {}): Promi
 /** What the addon reads a model directory's weights by. */
 export function encoderSpec(
   directory: ModelDirectory,
-): Pick<EncoderSpec, 'files' | 'architecture' | 'weightNames' | 'dense'> {
-  const { architecture, weightNames, weightFiles: files } = directory;
-  return { files, architecture, weightNames, dense: denseSpecs(directory.dense) };
+): Pick<EncoderSpec, 'files' | 'architecture' | 'weightNames' | 'copies' | 'dense'> {
+  const { architecture, weightNames, copies, weightFiles: files } = directory;
+  return { files, architecture, weightNames, copies, dense: denseSpecs(directory.dense) };
 }
 
 /** Takes weights from a file that save() of this model's encoder wrote; the encoder is another one afterwards. */

@@ -9,7 +9,7 @@ export interface Family {
   architecture(config: Config): Architecture;
   /**
    * Parameter of the block → names it may have in the weights file, less a prefix that all of them carry; the first that
-   * is there is taken.
+   * is there is taken, and others are copies of it.
    */
   weightNames(config: Config): Readonly<Record<string, string | readonly string[]>>;
   /** Longest text in tokens where neither the tokenizer nor sentence-transformers' files say. */

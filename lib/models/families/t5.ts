@@ -51,7 +51,7 @@ export const T5: Family = {
     };
   },
   weightNames: (config) => ({
-    'embeddings.word': ['shared.weight', 'encoder.embed_tokens.weight'],
+    'embeddings.word': ['shared.weight', 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'],
     'attention.relative': 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight',
     ...named('attention.query', `${LAYER}.0.SelfAttention.q`, { bias: false }),
     ...named('attention.key', `${LAYER}.0.SelfAttention.k`, { bias: false }),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { readCrossEncoderDirectory } from '../lib/models/cross-encoder-directory.js';
 import { readModelDirectory } from '../lib/models/directory.js';
 import { gatherTexts } from '../lib/models/packed-texts.js';
 import { poolings } from '../lib/models/settings.js';
@@ -196,6 +197,37 @@ describe('pooling and dense layers', () => {
       // The place of a maximum jumps from one token to another.
       const tolerance = pooling === 'max' ? 0.06 : 0.02;
       expect(await checkGradients(await specOf('gte', { dense }), batch, tolerance)).to.be.above(15);
+    });
+  }
+});
+
+describe("a cross-encoder's head", () => {
+  const heads = fileURLToPath(new URL('fixtures/parity/cross-encoders', import.meta.url));
+  const sharp = { ...loss, studentTemperature: 0.1, contrastiveTemperature: 0.1 };
+  /** The second part of each text begins after a third of it. */
+  const asPairs = (texts: PackedTexts): PackedTexts => ({
+    ...texts,
+    secondStarts: Int32Array.from({ length: texts.offsets.length - 1 }, (_, i) =>
+      Math.ceil((texts.offsets[i + 1]! - texts.offsets[i]!) / 3),
+    ),
+  });
+
+  for (const name of ['bert', 'modernbert-mean']) {
+    it(`and token types have the gradient that finite differences show (${name})`, async () => {
+      const {
+        architecture,
+        weightNames,
+        weightFiles: files,
+        head,
+      } = await readCrossEncoderDirectory(join(heads, name));
+      // The first layer, with its norm: a single logit of unit length would have no gradient.
+      const spec: EncoderSpec = {
+        ...{ files, architecture, weightNames, dense: head.dense.slice(0, 1), device: 'cpu', precision: 'fp32' },
+      };
+      const fit = (texts: PackedTexts) => asPairs({ ...texts, ids: texts.ids.map((id) => id % 57) });
+      const pairs = { queries: fit(shortBatch.queries), passages: fit(shortBatch.passages) };
+      const batch: BatchArgs = { ...shortBatch, ...pairs, pooling: head.pooling, loss: sharp };
+      expect(await checkGradients(spec, batch)).to.be.above(15);
     });
   }
 });

@@ -16,6 +16,19 @@ export function writeTexts(file: string, passages: readonly Passage[]): void {
   writeFileSync(file, `${passages.map((passage) => JSON.stringify(passageText(passage))).join('\n')}\n`);
 }
 
+/** Pairs of queries, passages' titles, with that passage and others drawn at random: 20 a query. */
+export function writePairs(file: string, passages: readonly Passage[], queries: number): void {
+  const random = Random.for(1, 'pairs', queries);
+  const lines = random
+    .shuffle([...passages])
+    .slice(0, queries)
+    .flatMap((own) => {
+      const query = own.title || own.text.slice(0, 100);
+      return draw(passages, own, random).map((one) => JSON.stringify({ query, passage: passageText(one) }));
+    });
+  writeFileSync(file, `${lines.join('\n')}\n`);
+}
+
 export interface ListsOptions {
   queries: number;
   /** No passage stands in two lists. */

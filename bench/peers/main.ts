@@ -1,5 +1,5 @@
 // Bars against what a user would run instead; docs/performance.md says how to run it and has the results.
-//   node --import=tsx bench/peers/main.ts [encode train papers memory linear] [--rounds 5] [--threads 2]
+//   node --import=tsx bench/peers/main.ts [encode score train papers memory linear] [--rounds 5] [--threads 2]
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,10 +8,10 @@ import { parseArgs } from 'node:util';
 import { smallModelDirectory } from '../../lib/setup/model.js';
 import type { Passage } from '../../lib/types.js';
 import { requireEqual } from '../comparison.js';
-import { grow, readPassages, writeLists, writeTexts } from './inputs.js';
+import { grow, readPassages, writeLists, writePairs, writeTexts } from './inputs.js';
 import { type Flags, interleave, type Output, ours, type Place, peer, type Ratio } from './processes.js';
 
-const BARS = ['encode', 'train', 'papers', 'memory', 'linear'] as const;
+const BARS = ['encode', 'score', 'train', 'papers', 'memory', 'linear'] as const;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -62,6 +62,22 @@ function encode(some: Passage[] = passages): void {
   console.log(`encode: embeddings of ${first.work} texts agree`);
   report(`encode, 256 tokens${isCuda ? ', bf16' : ', fp32'}`, 'texts', interleave(rounds, own({}), theirs));
   if (!isCuda) report('encode, 256 tokens, int8', 'texts', interleave(rounds, own({ precision: 'int8' }), theirs));
+}
+
+/** Pairs of a title with that passage and 19 others, as a reranker gets them; the head is a random one. */
+function score(): void {
+  const scorer = file('cross-encoder');
+  peer('head', { model, 'max-length': 512, output: scorer }, place);
+  writePairs(file('pairs.jsonl'), passages, size(64, 2));
+  const flags: Flags = { model: scorer, pairs: file('pairs.jsonl'), 'max-length': 512 };
+  const theirs = () => peer('score', { ...flags, micro: 32, output: file('theirs.f32') }, place);
+  const own = (more: Flags) => () => ours('score', { ...flags, output: file('ours.f32'), ...more }, place);
+  const isCuda = place.device !== 'cpu';
+  const [first] = [own({})(), theirs()];
+  requireEqual(embeddingsOf('ours.f32'), embeddingsOf('theirs.f32'), isCuda ? 0.05 : 1e-4);
+  console.log(`score: scores of ${first.work} pairs agree`);
+  report(`score, 512 tokens${isCuda ? ', bf16' : ', fp32'}`, 'pairs', interleave(rounds, own({}), theirs));
+  if (!isCuda) report('score, 512 tokens, int8', 'pairs', interleave(rounds, own({ precision: 'int8' }), theirs));
 }
 
 function requireSameLosses(own: Output, theirs: Output): void {
@@ -130,7 +146,7 @@ function linear(): void {
   results.linear = rows;
 }
 
-const run = { encode, train, papers, memory, linear };
+const run = { encode, score, train, papers, memory, linear };
 const wanted = positionals.length > 0 ? positionals : BARS;
 console.log(`${cpus()[0]?.model}, ${place.device}, ${place.threads} threads, medians of ${rounds} rounds`);
 try {

@@ -1,10 +1,13 @@
 // listwise on the input of peer.py, in a process of its own. Prints one JSON object.
 //   ours.ts encode --model DIR --texts texts.jsonl --max-length 256 --output embeddings.f32 [--precision int8]
+//   ours.ts score  --model DIR --pairs pairs.jsonl --max-length 512 --output scores.f32 [--precision int8]
 //   ours.ts train  --model DIR --lists lists.jsonl --max-length 512 --queries 64 --steps 1 [--keep-bytes N]
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { CrossEncoder } from '../../lib/cross-encoder.js';
 import { Embedder } from '../../lib/embedder.js';
 import { loadModel } from '../../lib/models/model.js';
+import type { Pair } from '../../lib/models/pairs.js';
 import type { Tokenizer } from '../../lib/models/tokenizer.js';
 import { type Device, type LossOptions, native, type Precision, runJob, type StepArgs } from '../../lib/native.js';
 
@@ -13,6 +16,7 @@ const { positionals, values } = parseArgs({
   options: {
     model: { type: 'string' },
     texts: { type: 'string' },
+    pairs: { type: 'string' },
     lists: { type: 'string' },
     output: { type: 'string' },
     'max-length': { type: 'string' },
@@ -49,6 +53,17 @@ async function encode() {
   const seconds = (performance.now() - start) / 1000;
   if (values.output) writeFileSync(values.output, embeddings);
   return { work: texts.length, seconds };
+}
+
+async function score() {
+  const pairs = lines(values.pairs!).map((line) => JSON.parse(line) as Pair);
+  await using scorer = await CrossEncoder.load(values.model!, { ...place, maxLength });
+  await scorer.score(pairs.slice(0, 64));
+  const start = performance.now();
+  const scores = await scorer.score(pairs);
+  const seconds = (performance.now() - start) / 1000;
+  if (values.output) writeFileSync(values.output, scores);
+  return { work: pairs.length, seconds };
 }
 
 /** What a step computes with, from texts: each distinct passage once. */
@@ -102,6 +117,6 @@ async function train() {
   };
 }
 
-const result = positionals[0] === 'encode' ? await encode() : await train();
+const result = await (positionals[0] === 'encode' ? encode() : positionals[0] === 'score' ? score() : train());
 const peakRss = process.resourceUsage().maxRSS * 1024;
 console.log(JSON.stringify({ ...result, peakRss, ...native().environment() }));

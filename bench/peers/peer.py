@@ -2,9 +2,11 @@
 step (arXiv 2502.19712) as code for PyTorch and transformers does it. Prints one JSON object.
 
     python peer.py encode --model DIR --texts texts.jsonl --max-length 256 --output embeddings.f32
+    python peer.py score  --model DIR --pairs pairs.jsonl --max-length 512 --output scores.f32
+    python peer.py head   --model DIR --max-length 512 --output CROSS_ENCODER
     python peer.py train  --model DIR --lists lists.jsonl --max-length 512 --queries 64 --micro 64
 
-texts.jsonl has one string a line, lists.jsonl one {"query", "passages": [{"id", "text", "score"}]}. Seconds cover
+texts.jsonl has one string a line, pairs.jsonl one {"query", "passage"}, lists.jsonl one {"query", "passages": [{"id", "text", "score"}]}. Seconds cover
 tokenising and computing, after a first call that is not counted. The step encodes every slot of every list, padded, in
 micro-batches: once without a graph, for the embeddings and the loss's gradient by them, and once more with one, to
 carry that gradient on (gradient caching, Gao et al., arXiv 2101.06983).
@@ -26,9 +28,10 @@ import torch.nn.functional as F
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=["encode", "train"])
+    parser.add_argument("work", choices=["encode", "score", "head", "train"])
     parser.add_argument("--model", required=True)
     parser.add_argument("--texts")
+    parser.add_argument("--pairs")
     parser.add_argument("--lists")
     parser.add_argument("--output")
     parser.add_argument("--max-length", type=int, required=True)
@@ -56,6 +59,31 @@ class Clock:
         if self.is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
+
+
+def score(arguments, clock):
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(arguments.model, max_length=arguments.max_length, device=arguments.device)
+    if clock.is_cuda:
+        model.bfloat16()
+    pairs = [(one["query"], one["passage"]) for one in read_lines(arguments.pairs)]
+    model.predict(pairs[: arguments.micro], batch_size=arguments.micro)
+    start = clock.now()
+    scores = model.predict(pairs, batch_size=arguments.micro)
+    seconds = clock.now() - start
+    if arguments.output:
+        scores.astype("float32").tofile(arguments.output)
+    return dict(work=len(pairs), seconds=seconds)
+
+
+def head(arguments, clock):
+    """Saves an encoder as a cross-encoder, with a random head."""
+    from sentence_transformers import CrossEncoder
+
+    torch.manual_seed(1)
+    CrossEncoder(arguments.model, num_labels=1, max_length=arguments.max_length).save(arguments.output)
+    return dict(work=1, seconds=0)
 
 
 def encode(arguments, clock):
@@ -167,7 +195,7 @@ def train(arguments, clock):
 
 def main():
     arguments = parse_arguments()
-    work = dict(encode=encode, train=train)[arguments.work]
+    work = dict(encode=encode, score=score, head=head, train=train)[arguments.work]
     result = work(arguments, Clock(arguments.device))
     print(json.dumps(dict(result, threads=torch.get_num_threads(), torch=torch.__version__)))
 

@@ -5,7 +5,7 @@ const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 /** What peer.py and ours.ts print. */
 export interface Output {
-  /** Texts or slots. */
+  /** Texts, pairs or slots. */
   work: number;
   seconds: number;
   losses?: [listwise: number, contrastive: number][];
@@ -38,12 +38,12 @@ function run(program: string, args: string[], { threads }: Place): Output {
 
 const listed = (flags: Flags) => Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
 
-export function ours(work: 'encode' | 'train', flags: Flags, place: Place): Output {
+export function ours(work: 'encode' | 'score' | 'train', flags: Flags, place: Place): Output {
   const args = ['--import=tsx', here('ours.ts'), work, ...listed({ device: place.device, ...flags })];
   return run(process.execPath, args, place);
 }
 
-export function peer(work: 'encode' | 'train', flags: Flags, place: Place): Output {
+export function peer(work: 'encode' | 'score' | 'head' | 'train', flags: Flags, place: Place): Output {
   return run(place.python, [here('peer.py'), work, ...listed({ device: place.device, ...flags })], place);
 }
 

@@ -242,8 +242,8 @@ describe('findDuplicates with nearDuplicates', () => {
     expect([...found]).to.deep.equal(expected);
     expect(found.counts()).to.deep.equal({ tooShort: 0, contained: 0, near: expected.length });
     expect([...(await findDuplicates(corpus))]).to.deep.equal([]);
-    expect((await rejection(findDuplicates(corpus, { nearDuplicates: 0 }))).message).to.equal(
-      'Expected a number above 0, at most 1 for nearDuplicates but received 0.',
+    expect((await rejection(findDuplicates(corpus, { nearDuplicates: 0.5 }))).message).to.equal(
+      'Expected a number from 0.8 to 1 for nearDuplicates but received 0.5; passages that are less alike would mostly not be found.',
     );
   });
 });

@@ -448,6 +448,22 @@ describe('writeQueries', function () {
     expect(prompt).to.contain('Write in Italian').and.contain('Query: wing flutter');
   });
 
+  it('keeps to the rates of requests and of tokens', async () => {
+    const server = await serve();
+    const given = await options(server, 16, { queryTypes: ['web'] });
+    const seconds = async (limit: Partial<WriteQueriesOptions>) => {
+      const started = performance.now();
+      const output = join(temporaryDirectory(), 'queries');
+      expect((await writeQueries({ ...given, ...limit, output })).written).to.equal(16);
+      return (performance.now() - started) / 1000;
+    };
+    // 1,200 a minute are two in each tenth of a second: sixteen need at least seven of these.
+    expect(await seconds({ llmRequestsPerMinute: 1200 })).to.be.at.least(0.69);
+    // Five seconds' worth may go at once; of six the rest takes one, but for the last request, which waits for no other.
+    const { promptTokens, newTokens } = await estimateQueries(given);
+    expect(await seconds({ llmTokensPerMinute: 10 * (promptTokens + newTokens) })).to.be.at.least(0.4);
+  });
+
   it('takes duplicates, excluded passages and those beyond a sample out', async () => {
     const server = await serve({ answer: undefined });
     const corpus = [
@@ -464,6 +480,22 @@ describe('writeQueries', function () {
       'p4',
     ]);
     expect((await writeQueries({ ...given, ...more, maxPassages: 1 })).written).to.equal(1);
+    const excludeQrels = join(temporaryDirectory(), 'judged.tsv');
+    writeFileSync(excludeQrels, 'query-id\tcorpus-id\tscore\nq\tp4\t1\nq\tp9\t1\n');
+    const judged = await writeQueries({ ...given, ...more, excludeQrels });
+    expect(lines(judged.queries).map(({ passage }) => passage)).to.deep.equal(['p1']);
+  });
+
+  it('takes near-duplicates out where it is told to', async () => {
+    const server = await serve({ answer: undefined });
+    const words = 'the lift of a thin wing at high speed falls when the angle grows';
+    const texts = [words, words.replace('the', 'all'), 'heat in a slab'];
+    const corpus = texts.map((text, i) => ({ id: `p${i}`, title: '', text }));
+    const given = { ...(await options(server, 0, { corpus })), queryTypes: ['random'] };
+    const written = async (more: object) =>
+      lines((await writeQueries({ ...given, ...more })).queries).map(({ passage }) => passage);
+    expect(await written({})).to.deep.equal(['p0', 'p1', 'p2']);
+    expect(await written({ nearDuplicates: 0.8 })).to.deep.equal(['p0', 'p2']);
   });
 
   it('refuses options that cannot be, before any request', async () => {

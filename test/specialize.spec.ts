@@ -141,11 +141,14 @@ describe('specialize', function () {
   });
 
   it('leaves excluded and judged passages out of sources and candidates, and says so for each query', async () => {
-    const given = options({ exclude: ['p0', 'p1'], excludeJudged: true, data: collection, until: 'lists' });
+    const excludeQrels = join(temporaryDirectory(), 'others.qrels');
+    writeFileSync(excludeQrels, 'q 0 p2 1\nq 0 p3 0\nq 0 p1 1\nq 0 elsewhere 1\n');
+    const excluding = { exclude: ['p0', 'p1'], excludeJudged: true, excludeQrels };
+    const given = options({ ...excluding, data: collection, until: 'lists' });
     const { stages } = await run(given);
-    expect(stages.corpus!.counts).to.include({ excluded: 7 });
+    expect(stages.corpus!.counts).to.include({ excluded: 9 });
     const fused = readFileSync(join(given.output, 'candidates', 'fused.trec'), 'utf8');
-    for (const id of ['p0', 'p1', 'p7', 'p59']) expect(fused).to.not.match(new RegExp(` ${id} `));
+    for (const id of ['p0', 'p1', 'p2', 'p3', 'p7', 'p59']) expect(fused).to.not.match(new RegExp(` ${id} `));
     const dropped = lines(join(given.output, 'dropped.jsonl')).map((line) => JSON.parse(line));
     expect(dropped[0]).to.deep.equal({
       ...{ query: 'p0:web', type: 'web', stage: 'queries', filter: 'unusable source' },

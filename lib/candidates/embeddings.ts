@@ -69,6 +69,17 @@ async function textsOf(corpus: Corpus, start: number, count: number, signal?: Ab
   return texts;
 }
 
+/** All ids of a corpus, in its order; a packed one reads them from its file. */
+export async function idsOf(corpus: Corpus, signal?: AbortSignal): Promise<string[]> {
+  const breathe = breather(signal);
+  const ids: string[] = [];
+  for (const id of corpus.ids()) {
+    ids.push(id);
+    await breathe();
+  }
+  return ids;
+}
+
 /** Embeds all passages of a corpus, rows in the corpus' order. */
 export async function embedCorpus(
   embedder: TextEmbedder,
@@ -88,7 +99,7 @@ export async function embedCorpus(
     });
     matrix.set(embeddings, start * dimension);
   }
-  return new Embeddings([...corpus.ids()], matrix, dimension);
+  return new Embeddings(await idsOf(corpus, signal), matrix, dimension);
 }
 
 /** Embeds queries, rows in their order. */

@@ -45,7 +45,7 @@ export interface SelectionInput {
   /** What each retriever found, by its name. */
   runs: ReadonlyMap<string, Run>;
   /** Passages that are no candidates: excluded ones and duplicates. */
-  unusable: ReadonlySet<string>;
+  unusable: Pick<ReadonlySet<string>, 'has'>;
 }
 
 /** What became of the queries of one type. */

@@ -15,6 +15,26 @@ const MISTAKES: Readonly<Record<keyof typeof cleaningChoices, string>> = {
 export const CORPUS_HELP =
   'directory (BEIR, MS MARCO, Parquet, text and Markdown) or file (.jsonl, .tsv, .csv, .parquet; .gz, .zst)';
 
+/** Which passages of a corpus are left out; `queries` and `specialize` share it. */
+export const leavingOutOptions: readonly OptionSpec[] = [
+  {
+    name: 'exclude',
+    kind: 'text',
+    value: 'file',
+    orApiValue: 'array',
+    help: 'ids of passages to leave out, one a line',
+  },
+  { name: 'excludeQrels', kind: 'text', value: 'file', help: 'leave out passages that these judgements name' },
+  {
+    name: 'nearDuplicates',
+    kind: 'number',
+    value: 'resemblance',
+    help: 'from which passages are nearly the same and one goes, 0.8 to 1 (default: none go)',
+  },
+  { name: 'minCharacters', kind: 'whole', value: 'count', help: 'shorter passages are dropped (default: 10)' },
+  { name: 'duplicateWindow', kind: 'whole', value: 'count', help: 'neighbours looked at for duplicates (default: 9)' },
+];
+
 /** How a corpus is read. */
 export const corpusReadingOptions: readonly OptionSpec[] = [
   {

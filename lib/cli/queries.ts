@@ -3,7 +3,7 @@ import type { BatchExport, BatchImport } from '../queries/batch.js';
 import type { WriteQueriesOptions } from '../queries/write-queries.js';
 import type { QueryWriting } from '../queries/writing.js';
 import { type CommandSpec, grouped, type Outcome, type Session, UsageError } from './command.js';
-import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
+import { CORPUS_HELP, corpusReadingOptions, leavingOutOptions } from './corpus-options.js';
 import { count, estimateInWords, llmOptions, llmValues, money, writingOptions } from './llm-options.js';
 
 export const queriesCommand: CommandSpec = {
@@ -31,21 +31,8 @@ export const queriesCommand: CommandSpec = {
         value: 'name|path',
         help: 'the model to be trained: for text files, whose passages are measured by its tokenizer',
       },
-      {
-        name: 'exclude',
-        kind: 'text',
-        value: 'file',
-        orApiValue: 'array',
-        help: 'ids of passages to leave out, one a line',
-      },
+      ...leavingOutOptions,
       { name: 'maxPassages', kind: 'whole', value: 'count', help: 'most passages, a sample (default: 100000)' },
-      { name: 'minCharacters', kind: 'whole', value: 'count', help: 'shorter passages are dropped (default: 10)' },
-      {
-        name: 'duplicateWindow',
-        kind: 'whole',
-        value: 'count',
-        help: 'neighbours looked at for duplicates (default: 9)',
-      },
       { name: 'seed', kind: 'whole', value: 'number', help: 'of sample, examples and replies (default: 1)' },
     ]),
     ...grouped('Corpus', corpusReadingOptions),

@@ -7,7 +7,7 @@ import type { Specialization } from '../specialize/specialize.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
 import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome, type Session } from './command.js';
-import { CORPUS_HELP, corpusReadingOptions } from './corpus-options.js';
+import { CORPUS_HELP, corpusReadingOptions, leavingOutOptions } from './corpus-options.js';
 import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
@@ -16,29 +16,14 @@ import { tellEvent, trainingOptions } from './train.js';
 
 /** Which passages and queries take part. */
 const corpusOptions: readonly OptionSpec[] = [
-  {
-    name: 'exclude',
-    kind: 'text',
-    value: 'file',
-    orApiValue: 'array',
-    help: 'ids of passages to leave out, one a line',
-  },
+  ...leavingOutOptions,
   { name: 'excludeJudged', kind: 'flag', help: 'leave out passages that the test set judges' },
-  { name: 'excludeQrels', kind: 'text', value: 'file', help: 'leave out passages that these judgements name' },
   {
     name: 'maxPassages',
     kind: 'whole',
     value: 'count',
     help: 'most passages whose queries are used (default: 100000)',
   },
-  {
-    name: 'nearDuplicates',
-    kind: 'number',
-    value: 'resemblance',
-    help: 'from which passages are nearly the same and one goes, such as 0.8 (default: none go)',
-  },
-  { name: 'minCharacters', kind: 'whole', value: 'count', help: 'shorter passages are dropped (default: 10)' },
-  { name: 'duplicateWindow', kind: 'whole', value: 'count', help: 'neighbours looked at for duplicates (default: 9)' },
 ];
 
 const candidateOptions: readonly OptionSpec[] = [

@@ -4,7 +4,7 @@ import type { LongWork } from '../types.js';
 import { comparisonText, isShorter, reversed } from './comparison-text.js';
 import type { Corpus } from './corpus.js';
 import { type KeyedRow, KeySorter, type SortOptions } from './key-sorter.js';
-import { findNearDuplicates } from './near-duplicates.js';
+import { findNearDuplicates, LEAST_RESEMBLANCE } from './near-duplicates.js';
 
 /** A passage that is not used, and why. */
 export interface DroppedPassage {
@@ -21,7 +21,7 @@ export interface DuplicateOptions extends LongWork, Omit<SortOptions, 'signal'> 
   duplicateWindow?: number;
   /**
    * Then passages are dropped, too, whose resemblance (see `resemblance`) to an earlier one that stays is at least this,
-   * above 0 and at most 1. Default none are.
+   * from 0.8 to 1. Default none are.
    */
   nearDuplicates?: number;
 }
@@ -132,8 +132,10 @@ export async function findDuplicates(corpus: Corpus, options: DuplicateOptions =
 /** Fills in defaults. @throws InvalidArgumentError for an option out of range */
 export function settleDuplicateOptions(options: DuplicateOptions) {
   const { minCharacters = 10, duplicateWindow = 9, nearDuplicates = 1 } = options;
-  if (!(nearDuplicates > 0 && nearDuplicates <= 1)) {
-    throw new InvalidArgumentError('nearDuplicates', 'a number above 0, at most 1', nearDuplicates);
+  if (!(nearDuplicates >= LEAST_RESEMBLANCE && nearDuplicates <= 1)) {
+    const expected = `a number from ${LEAST_RESEMBLANCE} to 1`;
+    const remedy = 'passages that are less alike would mostly not be found';
+    throw new InvalidArgumentError('nearDuplicates', expected, nearDuplicates, remedy);
   }
   for (const [name, value] of Object.entries({ minCharacters, duplicateWindow })) {
     if (!Number.isInteger(value) || value < 0)

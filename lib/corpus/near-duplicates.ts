@@ -11,11 +11,13 @@ import { jaccard, shingles } from './resemblance.js';
 const BANDS = 14;
 const BAND_HASHES = 6;
 const HASHES = BANDS * BAND_HASHES;
+/** Below it the bands find too few: of two passages that are alike by 0.5, one band agrees with probability 0.2. */
+export const LEAST_RESEMBLANCE = 0.8;
 /** Start values of the hash functions. */
 const STARTS = Int32Array.from({ length: HASHES }, (_, i) => hash32(`minhash ${i}`));
 
 export interface NearDuplicateOptions extends LongWork {
-  /** Passages that are alike by this much are near-duplicates. Above 0, at most 1. */
+  /** Passages that are alike by this much are near-duplicates. From LEAST_RESEMBLANCE to 1. */
   threshold: number;
   /** Rows that take no part. */
   skip: (row: number) => boolean;

@@ -19,10 +19,13 @@ export interface HumanQueries {
   unusable: { id: string; filter: DropFilter; reason: string }[];
 }
 
+/** Why passages are no candidates, by id: a map will do. */
+export type Reasons = Pick<ReadonlyMap<string, string>, 'has' | 'get'>;
+
 export interface HumanQueryOptions extends Pick<LongWork, 'signal'> {
   corpus: Corpus;
   /** Passages that are no candidates, and why. */
-  unusable: ReadonlyMap<string, string>;
+  unusable: Reasons;
   /** Queries of the test set, by the ids that `queries.jsonl` has, which must not be trained on. Default none. */
   tested?: ReadonlySet<string>;
 }
@@ -64,7 +67,7 @@ interface Found {
   relevant: readonly unknown[];
   there: readonly string[];
   usable: readonly string[];
-  unusable: ReadonlyMap<string, string>;
+  unusable: Reasons;
 }
 
 function reasonAgainst({ isTested, relevant, there, usable, unusable }: Found) {

@@ -5,10 +5,9 @@ import {
   corpusOptionNames,
   corpusOptionsOf,
   loadCorpus,
-  requirePassages,
 } from '../corpus/corpus.js';
 import { type DuplicateOptions, findDuplicates, settleDuplicateOptions } from '../corpus/duplicates.js';
-import { readIds } from '../corpus/id-file.js';
+import { checkExclusion, type ExclusionOptions, excludedPassages } from '../corpus/exclusion.js';
 import { sampleIds } from '../corpus/sample.js';
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
@@ -31,13 +30,12 @@ export interface WriteQueriesOptions
   extends Omit<QueryWritingOptions, 'llmWhenSpent'>,
     CorpusOptions,
     DuplicateOptions,
+    ExclusionOptions,
     LongWork {
   /** The passages: files or passages at hand, as loadCorpus takes them. */
   corpus: CorpusSource;
   /** The directory for queries.jsonl, replies.jsonl, failed.jsonl and summary.json. Replies there are used again. */
   output: string;
-  /** Ids of passages for which nothing is written, or a file of them, one a line. */
-  exclude?: readonly string[] | string;
   /** Most passages for which queries are written, a seeded sample. Default 100,000. */
   maxPassages?: number;
   /** Of sample, examples and replies. Default 1. */
@@ -54,6 +52,8 @@ export const writeQueriesOptionNames: readonly string[] = [
     'corpus',
     'output',
     'exclude',
+    'excludeQrels',
+    'nearDuplicates',
     'maxPassages',
     'minCharacters',
     'duplicateWindow',
@@ -117,6 +117,7 @@ async function withJob<T>(
   }
   const settings = settleWritingOptions(options);
   settleDuplicateOptions(options);
+  checkExclusion(options);
   check(settings);
   const corpus = await loadCorpus(options.corpus, { ...corpusOptionsOf(options), signal, onProgress });
   try {
@@ -134,11 +135,11 @@ async function withJob<T>(
 }
 
 async function unusablePassages(corpus: Corpus, options: WriteQueriesOptions): Promise<(id: string) => boolean> {
-  const { exclude = [], minCharacters, duplicateWindow, sortMemory, temporaryDirectory, signal, onProgress } = options;
-  const named = typeof exclude === 'string' ? await readIds(exclude, signal) : exclude;
-  const excluded = requirePassages(corpus, named, typeof exclude === 'string' ? exclude : 'exclude');
+  const { minCharacters, duplicateWindow, nearDuplicates, sortMemory, temporaryDirectory } = options;
+  const { signal, onProgress } = options;
+  const excluded = await excludedPassages(corpus, options);
   const sorting = { sortMemory, temporaryDirectory, signal, onProgress };
-  const dropped = await findDuplicates(corpus, { minCharacters, duplicateWindow, ...sorting });
+  const dropped = await findDuplicates(corpus, { minCharacters, duplicateWindow, nearDuplicates, ...sorting });
   return (id) => excluded.has(id) || dropped.has(corpus.row(id)!);
 }
 

@@ -81,7 +81,7 @@ async function findCandidates({ bench, retrievers, partial }: Finding) {
     await writeTrecRun(directory.candidates(retriever.name), run, { tag: retriever.name, signal });
     runs.set(retriever.name, run);
   }
-  const unusable = new Set((await bench.unusable()).keys());
+  const unusable = await bench.unusable();
   const limits = { maxSourceRank, minCandidates, rrfK, signal };
   const { fused, dropped, counts } = await selectCandidates({ queries, runs, unusable }, limits);
   await writeTrecRun(directory.file('fused'), fused, { tag: 'fused', signal });

@@ -2,16 +2,14 @@ import { rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { encodeCorpus } from '../candidates/embeddings-file.js';
 import { countMistakes } from '../corpus/cleaning.js';
-import { corpusOptionsOf, requirePassages } from '../corpus/corpus.js';
+import { corpusOptionsOf } from '../corpus/corpus.js';
 import { findDuplicates } from '../corpus/duplicates.js';
-import { readIds } from '../corpus/id-file.js';
+import { excludedPassages } from '../corpus/exclusion.js';
 import { writeLines } from '../formats/atomic.js';
 import { readQrels } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
-import { readQrelsFile } from '../formats/qrels.js';
 import { makeDirectory, writing } from '../formats/writing.js';
 import { hashTexts } from '../hashes.js';
-import type { Qrels } from '../types.js';
 import type { SettledOptions } from './options.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
@@ -60,13 +58,10 @@ function sourceOf(options: SettledOptions): object {
 }
 
 async function excludedIds({ corpus, options }: Workbench): Promise<string[]> {
-  const { exclude = [], excludeJudged, excludeQrels, data, split, signal } = options;
-  const named = typeof exclude === 'string' ? await readIds(exclude, signal) : exclude;
-  const excluded = requirePassages(corpus, named, typeof exclude === 'string' ? exclude : 'exclude');
-  const judgements: Qrels[] = [];
-  if (excludeJudged) judgements.push(await readQrels(data!, split, { signal }));
-  if (excludeQrels !== undefined) judgements.push(await readQrelsFile(excludeQrels, { signal }));
-  for (const judged of judgements.flatMap((qrels) => [...qrels.values()])) {
+  const { excludeJudged, data, split, signal } = options;
+  const excluded = await excludedPassages(corpus, options);
+  const judgements = excludeJudged ? await readQrels(data!, split, { signal }) : new Map<string, Map<string, number>>();
+  for (const judged of judgements.values()) {
     for (const id of judged.keys()) if (corpus.has(id)) excluded.add(id);
   }
   return [...excluded].sort();

@@ -108,8 +108,14 @@ export async function devCollection(bench: Workbench): Promise<TestCollection> {
   const grade = Math.max(
     ...parseMeasures(options.measures ?? DEFAULT_MEASURES).map((measure) => measure.relevanceLevel),
   );
+  const passages: Passage[] = [];
+  const breathe = breather(options.signal);
+  for (const passage of corpus) {
+    if (!unusable.has(passage.id)) passages.push(passage);
+    await breathe();
+  }
   return {
-    corpus: [...corpus].filter(({ id }) => !unusable.has(id)),
+    corpus: passages,
     queries: lists.map(({ id, query, type }) => ({ id, text: query, type: type ?? '(none)' })),
     qrels: new Map(lists.map(({ id, source }) => [id, new Map([[source!, grade]])])),
   };

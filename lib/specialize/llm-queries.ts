@@ -100,7 +100,7 @@ async function jobOf(bench: Workbench, types: readonly QueryType[]): Promise<Wri
   const { maxPassages, seed, signal, writing, onEstimate } = options;
   // A plan may be asked for before the corpus stage has said what is unusable; then it is at most this much.
   const isKnown = (await stat(directory.file('corpus')).catch(() => undefined))?.isFile();
-  const unusable = isKnown ? await bench.unusable() : new Map();
+  const unusable = isKnown ? await bench.unusable() : new Set<string>();
   const sampling = { unusable: (id: string) => unusable.has(id), maxPassages, seed, signal };
   const passages = await samplePassages(corpus, sampling);
   return { settings: writing!, types, passages, seed, directory: directory.file('writing'), onEstimate, ...work };

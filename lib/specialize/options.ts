@@ -1,38 +1,26 @@
-import { resolve } from 'node:path';
 import { type Bm25Options, settleBm25Options } from '../candidates/bm25.js';
 import type { NumberType } from '../candidates/npy.js';
-import { parseRetrievers } from '../candidates/retrievers.js';
 import { type SelectionOptions, settleSelectionOptions } from '../candidates/selection.js';
-import {
-  type CorpusOptions,
-  type CorpusSource,
-  checkCorpusSource,
-  corpusOptionNames,
-  settleCorpusOptions,
-} from '../corpus/corpus.js';
+import { type CorpusOptions, type CorpusSource, corpusOptionNames, settleCorpusOptions } from '../corpus/corpus.js';
 import { type DuplicateOptions, settleDuplicateOptions } from '../corpus/duplicates.js';
+import type { ExclusionOptions } from '../corpus/exclusion.js';
 import type { SortOptions } from '../corpus/key-sorter.js';
-import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import { InvalidArgumentError } from '../errors.js';
 import { parseMeasures } from '../evaluation/measures.js';
 import { checkResampling } from '../evaluation/statistics.js';
 import { type ListOptions, settleListOptions } from '../lists/build.js';
 import { rejectUnknownOptions } from '../option-names.js';
-import { namesLlm } from '../queries/llm-options.js';
 import type { QueryEstimate } from '../queries/writing.js';
-import {
-  type QueryWritingOptions,
-  queryWritingOptionNames,
-  type SettledWriting,
-  settleWritingOptions,
-} from '../queries/writing-options.js';
+import { type QueryWritingOptions, queryWritingOptionNames, type SettledWriting } from '../queries/writing-options.js';
 import { type SettledTeacher, settleTeacher, type TeacherChoice } from '../teachers/choice.js';
 import { type FusedWeights, settleWeights } from '../teachers/fused.js';
 import { settleOptions, type TrainingOptions, trainingOptionNames } from '../training/options.js';
 import type { LongWork } from '../types.js';
 import { checkGateOptions } from './gate.js';
 import type { OnInvalidate } from './invalidation.js';
+import { checkChoices, checkCounts, checkPlaces, settleWriting } from './option-checks.js';
 import type { StageEvent } from './stage-runner.js';
-import { STAGES, type StageName } from './stages.js';
+import type { StageName } from './stages.js';
 import type { SignificanceTest } from './verdict.js';
 
 /** See docs/candidates.md. */
@@ -41,6 +29,7 @@ export type Retriever = 'dense' | 'bm25' | `${'model' | 'run' | 'lancedb' | 'lan
 /** Options of the stages before training. */
 type PreparationOptions = Omit<CorpusOptions, 'countTokens'> &
   Omit<DuplicateOptions, keyof LongWork | keyof SortOptions> &
+  ExclusionOptions &
   Omit<Bm25Options, 'maxCharacters'> &
   Omit<SelectionOptions, keyof LongWork> &
   FusedWeights &
@@ -81,15 +70,11 @@ export interface SpecializeOptions extends PreparationOptions, QueryWritingOptio
    * server, or several teachers: see TeacherChoice.
    */
   teacher?: TeacherChoice;
-  /** Ids of passages that are neither sources of queries nor candidates, or a file of them, one a line. */
-  exclude?: readonly string[] | string;
   /**
    * Whether passages that the test set judges are excluded too. Default false: neither the test queries nor their
    * judgements are read in training, and the passages are those that the model is to search.
    */
   excludeJudged?: boolean;
-  /** A file of judgements, as BEIR or TREC writes them, whose passages are excluded too. */
-  excludeQrels?: string;
   /** Most passages whose queries are used, a seeded sample. Default 100,000. */
   maxPassages?: number;
   /** Who finds candidates. Default ['dense'], the model itself. */
@@ -251,61 +236,6 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   const training = pickNames(set, trainingChoices);
   const trained = settleOptions({ ...training, model: options.model, lists: 'lists', output: options.output });
   return { ...options, ...settled, ...pickNames(trained, trainingChoices) };
-}
-
-/** @returns undefined where no language model is named; then none of its options may be there either */
-function settleWriting(options: SettledOptions): SettledWriting | undefined {
-  if (namesLlm(options)) return settleWritingOptions(options);
-  const idle = queryWritingOptionNames.find((name) => options[name] !== undefined);
-  if (idle === undefined) return undefined;
-  const remedy = 'give llmModel, llmGguf or llmEndpoints';
-  throw new ListwiseError('INVALID_ARGUMENT', `${idle} is for a language model, and none is named; ${remedy}.`);
-}
-
-function checkPlaces(options: SettledOptions): void {
-  for (const name of ['model', 'queries', 'humanQueries', 'output', 'data', 'excludeQrels'] as const) {
-    const value: unknown = options[name];
-    if (value === undefined && name !== 'model' && name !== 'output') continue;
-    if (typeof value !== 'string' || value === '')
-      throw new InvalidArgumentError(name, 'a path that is not empty', value);
-  }
-  checkCorpusSource(options.corpus);
-  checkQueries(options);
-}
-
-function checkQueries(options: SettledOptions): void {
-  const { queries, humanQueries, humanSplit, data, split } = options;
-  if (queries === undefined && humanQueries === undefined && !namesLlm(options)) {
-    const expected =
-      'a file of written queries, or humanQueries, or a language model (llmModel, llmGguf, llmEndpoints),';
-    throw new InvalidArgumentError('queries', expected, undefined);
-  }
-  if (typeof humanSplit !== 'string' || humanSplit === '') {
-    throw new InvalidArgumentError('humanSplit', 'the name of a split', humanSplit);
-  }
-  if (humanQueries === undefined || data === undefined) return;
-  if (resolve(humanQueries) !== resolve(data) || humanSplit !== split) return;
-  const remedy = 'the model would be tested on what it was trained on';
-  throw new InvalidArgumentError('humanSplit', 'another split than the one that it is tested on', humanSplit, remedy);
-}
-
-function checkCounts(options: SettledOptions): void {
-  for (const name of ['maxPassages', 'depth', 'k'] as const) {
-    if (!Number.isInteger(options[name]) || options[name] < 1) {
-      throw new InvalidArgumentError(name, 'a whole number above 0', options[name]);
-    }
-  }
-}
-
-function checkChoices({ retrievers, embeddingsType, until, excludeJudged, data }: SettledOptions): void {
-  parseRetrievers(retrievers);
-  if (embeddingsType !== 'fp32' && embeddingsType !== 'bf16') {
-    throw new InvalidArgumentError('embeddingsType', "'fp32' or 'bf16'", embeddingsType);
-  }
-  if (!STAGES.includes(until)) throw new InvalidArgumentError('until', `one of ${STAGES.join(', ')}`, until);
-  if (excludeJudged && data === undefined) {
-    throw new InvalidArgumentError('data', 'a test set where excludeJudged is true', undefined);
-  }
 }
 
 function pickNames(options: object, names: readonly string[]): object {

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { Bm25Index, type Bm25Options } from '../candidates/bm25.js';
-import { Embeddings } from '../candidates/embeddings.js';
+import { Embeddings, idsOf } from '../candidates/embeddings.js';
 import { readNpy } from '../candidates/npy.js';
 import type { Corpus } from '../corpus/corpus.js';
+import { UnusablePassages } from '../corpus/unusable.js';
 import { Embedder } from '../embedder.js';
 import { DataError } from '../errors.js';
-import { readJsonl, requireId, requireString } from '../formats/jsonl.js';
 import { hashCorpus, hashTexts } from '../hashes.js';
 import { readQueriesOfRun } from '../queries/kept.js';
 import type { LongWork, Query } from '../types.js';
@@ -101,19 +101,9 @@ export class Workbench implements AsyncDisposable {
   }
 
   /** Passages that are neither sources nor candidates, and why. */
-  async unusable(): Promise<Map<string, string>> {
-    const unusable = new Map<string, string>();
-    const file = this.directory.file('duplicates');
-    for await (const { value, line } of readJsonl(file, this.work)) {
-      const place = { file, line };
-      const reason = requireString(value, 'reason', place);
-      const link = { contained: ' in', 'nearly the same': ' as' }[reason];
-      const why = link ? `is ${reason}${link} ${requireId(value, 'of', place)}` : `is ${reason}`;
-      unusable.set(requireId(value, 'id', place), why);
-    }
-    const { excluded } = JSON.parse(await readFile(this.directory.file('corpus'), 'utf8')) as { excluded: string[] };
-    for (const id of excluded) unusable.set(id, 'is excluded');
-    return unusable;
+  unusable(): Promise<UnusablePassages> {
+    const files = { duplicates: this.directory.file('duplicates'), excluded: this.directory.file('corpus') };
+    return UnusablePassages.read(this.corpus, files, this.work);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +125,7 @@ export function bm25Options({ bm25K1, bm25B, bm25Delta, bm25Analysis }: SettledO
 
 async function readPassages(directory: RunDirectory, corpus: Corpus, signal?: AbortSignal): Promise<Embeddings> {
   const { rows, columns, values } = await readNpy(directory.file('passageEmbeddings'), { signal });
-  const ids = [...corpus.ids()];
+  const ids = await idsOf(corpus, signal);
   const index = JSON.parse(await readFile(directory.file('passageIndex'), 'utf8')) as { ids: string };
   if (rows === ids.length && index.ids === (await hashTexts(ids, signal))) return new Embeddings(ids, values, columns);
   const problem = `Expected the embeddings of the ${ids.length} passages of this corpus but it holds others; remove the file.`;

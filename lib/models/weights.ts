@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { copyFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Device, type NativeEncoder, native, runJob } from '../native.js';
@@ -19,7 +20,7 @@ export async function writeWeights(
   { weights, signal }: { weights?: string; signal?: AbortSignal } = {},
 ): Promise<void> {
   if (weights === undefined) return saveSplit(model.encoder, { model, directory, signal });
-  if (model.directory.dense.length === 0) return copyFile(weights, weightsFile(model, directory));
+  if (model.directory.dense.length === 0) return copyBeside(weights, weightsFile(model, directory));
   const { dense } = model.directory;
   const encoder = await loadFrom(model, { files: [weights], dense: denseSpecs(dense), signal });
   try {
@@ -62,6 +63,18 @@ async function loadFrom(model: EmbeddingModel, { signal, ...source }: Source): P
   const { precision, device } = model.encoder;
   const place = { precision, device: device as Device };
   return runJob(() => native().loadEncoder({ ...encoderSpec(model.directory), ...source, ...place }), signal);
+}
+
+/** Puts a copy in a file's place, which may be linked to: what is behind it must not change. */
+async function copyBeside(from: string, place: string): Promise<void> {
+  const beside = `${place}.${process.pid}.tmp`;
+  try {
+    await copyFile(from, beside, constants.COPYFILE_FICLONE);
+    await rename(beside, place);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
 }
 
 /** Writes each module's file beside, then puts them in their places. */

@@ -49,6 +49,8 @@ export interface Checkpoint extends CheckpointFacts {
 }
 
 const FORMAT = 1;
+/** A checkpoint, one that is being written, and one that another of the same step is taking the place of. */
+const NAME = /^(?:step-(\d+)|\.step-(\d+)\.(?:tmp|old))$/;
 const STATE = 'state.json';
 const WEIGHTS = 'weights.safetensors';
 const OPTIMIZER = 'optimizer.safetensors';
@@ -65,6 +67,7 @@ export interface CheckpointParts {
 /**
  * The checkpoints of a run, in directories step-N. Each is written beside, synced and renamed, so that whatever carries
  * that name is whole whenever the process or the machine stops; the oldest go when there are more than `keep`.
+ * Where a run comes to the same step again, the earlier checkpoint is there until the new one is.
  */
 export class Checkpoints {
   readonly #directory: string;
@@ -88,21 +91,21 @@ export class Checkpoints {
         await provide(join(beside, OPTIMIZER), parts.optimizer);
         await provide(join(beside, BEST), parts.best);
         await writeState(beside, facts);
-        await rm(place, { recursive: true, force: true });
+        await setAside(place, this.#aside(facts.state.step));
         await rename(beside, place);
         await sync(this.#directory);
+        await this.#prune(facts.state.step);
       });
     } catch (error) {
       await rm(beside, { recursive: true, force: true });
       throw error;
     }
-    await this.#prune();
   }
 
   /** The newest checkpoint that is whole, if there is one. */
   async latest(): Promise<Checkpoint | undefined> {
     for (const step of await this.#steps()) {
-      const found = await readCheckpoint(this.#place(step));
+      const found = (await readCheckpoint(this.#place(step))) ?? (await readCheckpoint(this.#aside(step)));
       if (found) return found;
     }
     return undefined;
@@ -113,21 +116,40 @@ export class Checkpoints {
     await writing(this.#directory, () => rm(this.#directory, { recursive: true, force: true }));
   }
 
-  async #prune(): Promise<void> {
-    const old = (await this.#steps()).slice(this.#keep);
-    for (const step of old) await rm(this.#place(step), { recursive: true, force: true });
+  /** Later steps than the newest are of checkpoints that were not whole, so that the run went on from before them. */
+  async #prune(newest: number): Promise<void> {
+    const past = (await this.#steps()).filter((step) => step <= newest);
+    const kept = past.slice(0, this.#keep).map((step) => `step-${step}`);
+    for (const name of await readdir(this.#directory)) {
+      if (!NAME.test(name) || kept.includes(name)) continue;
+      await rm(join(this.#directory, name), { recursive: true, force: true });
+    }
   }
 
   /** The steps of all checkpoints, newest first. */
   async #steps(): Promise<number[]> {
     const names = await readdir(this.#directory).catch(() => []);
-    const steps = names.map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? Number.NaN));
-    return steps.filter(Number.isFinite).sort((a, b) => b - a);
+    const steps = names.flatMap((name) => {
+      const [match, step, hidden] = NAME.exec(name) ?? [];
+      return match ? [Number(step ?? hidden)] : [];
+    });
+    return [...new Set(steps)].sort((a, b) => b - a);
+  }
+
+  #aside(step: number): string {
+    return join(this.#directory, `.step-${step}.old`);
   }
 
   #place(step: number): string {
     return join(this.#directory, `step-${step}`);
   }
+}
+
+async function setAside(place: string, aside: string): Promise<void> {
+  await rm(aside, { recursive: true, force: true });
+  await rename(place, aside).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
 }
 
 /** Links to a file where the file system can, else copies it; or has it written. */
@@ -137,10 +159,8 @@ async function provide(
 ): Promise<void> {
   if (part === undefined) return;
   if (typeof part === 'function') return part(place);
-  await link(part.file, place).catch(async () => {
-    await copyFile(part.file, place);
-    await sync(place);
-  });
+  await link(part.file, place).catch(() => copyFile(part.file, place));
+  await sync(place);
 }
 
 async function writeState(directory: string, facts: CheckpointFacts): Promise<void> {

@@ -34,7 +34,7 @@ export class NotFiniteError extends ListwiseError {
     const more = queryIds.length > 5 ? `, and ${queryIds.length - 5} more (see the error's queryIds)` : '';
     super(
       'NOT_FINITE',
-      `${what} stopped: ${problem}. The weights are as they were before. Try a lower learningRate or a higher ` +
+      `${what} stopped: ${problem}. Checkpoints and weights that were saved before are as they were. Try a lower learningRate or a higher ` +
         `contrastiveTemperature, and look at the batch's queries: ${shown}${more}.`,
       options,
     );

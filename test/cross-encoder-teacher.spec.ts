@@ -87,6 +87,8 @@ describe('a cross-encoder as teacher', () => {
         'cross-encoder:BAAI/bge-reranker-base.',
     );
     expect(await messageOf({ kind: 'cross-encoder', model, maxLength: 0 })).to.contain('for teacher.maxLength but');
+    expect(await messageOf({ kind: 'cross-encoder', model, device: 'gpu' })).to.contain('for device but');
+    expect(await messageOf({ kind: 'cross-encoder', model, t5: 'rankt5' })).to.contain('for t5 but');
     expect(await messageOf({ kind: 'cross-encoder', model, batch: 3 })).to.contain('teacher has no option "batch"');
     const embedder = join(model, '..', '..', 'models', 'bert');
     expect(await messageOf(`cross-encoder:${embedder}`)).to.contain('has no head that scores pairs');

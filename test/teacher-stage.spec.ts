@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import type { SpecializeOptions } from '../lib/specialize/options.js';
 import { specialize } from '../lib/specialize/specialize.js';
@@ -63,6 +64,22 @@ describe('the teacher stage of specialize', function () {
       ...more,
     }) as const;
   const scoresOf = ({ output }: SpecializeOptions) => readFileSync(join(output, 'scores.jsonl'), 'utf8');
+
+  it('has a cross-encoder here score each pair once, also in other runs of the directory', async () => {
+    const place = fileURLToPath(new URL('fixtures/parity/cross-encoders/bert', import.meta.url));
+    const given = options({ teacher: `cross-encoder:${place}` });
+    const { stages } = await specialize(given);
+    const { pairs, scored, asked } = stages.teacher!.counts as Record<string, any>;
+    expect(pairs).to.be.above(200);
+    expect(scored).to.equal(pairs);
+    expect(asked).to.equal(undefined);
+    const [name] = readdirSync(join(given.output, 'teacher'));
+    const answers = () => readFileSync(join(given.output, 'teacher', name!), 'utf8');
+    const [before, scores] = [answers(), scoresOf(given)];
+    await specialize({ ...given, depth: 19 });
+    expect(answers()).to.equal(before);
+    expect(scoresOf(given).length).to.be.below(scores.length);
+  });
 
   it('asks a server once for each pair, and keeps the answers when other options change', async () => {
     const given = options({ teacher: tei({ batchSize: 8 }) });

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, ListwiseError } from '../errors.js';
-import { type Device, type EncoderSpec, type NativeEncoder, native, runJob } from '../native.js';
+import { type EncoderSpec, type NativeEncoder, native, runJob } from '../native.js';
 import { type CrossEncoderDirectory, readCrossEncoderDirectory } from './cross-encoder-directory.js';
 import { resolveModel } from './hub.js';
 import { explainDeviceError, type ModelOptions, settleDevice } from './model.js';
@@ -38,12 +38,21 @@ export interface CrossEncoderModel {
   scoring?: T5Scoring;
 }
 
+/** Everything about a cross-encoder but its tokenizer and weights. */
+export interface SettledCrossEncoder {
+  directory: CrossEncoderDirectory;
+  place: Pick<EncoderSpec, 'device' | 'precision'>;
+  scoring: T5Scoring | undefined;
+  activation: ScoringActivation;
+  maxLength: number;
+}
+
 /**
- * Loads a cross-encoder from a local directory or the Hub.
+ * Finds a cross-encoder, in a local directory or on the Hub, and checks what was asked of it.
  * @throws NotFoundError, ModelError, ListwiseError UNSUPPORTED as readCrossEncoderDirectory does
  * @throws InvalidArgumentError for an option that cannot be
  */
-export async function loadCrossEncoder(name: string, options: CrossEncoderOptions = {}): Promise<CrossEncoderModel> {
+export async function settleCrossEncoder(name: string, options: CrossEncoderOptions): Promise<SettledCrossEncoder> {
   const { device = 'auto', precision, revision, signal, onProgress } = options;
   if (typeof name !== 'string' || name === '') {
     throw new InvalidArgumentError('model', 'a directory or a name on the Hub', name);
@@ -52,15 +61,20 @@ export async function loadCrossEncoder(name: string, options: CrossEncoderOption
   const place = settleDevice(device, precision);
   const directory = await readCrossEncoderDirectory(await resolveModel(name, { revision, signal, onProgress }));
   const { t5 } = settleT5(name, directory, options);
-  const scoring = t5 && T5_SCORINGS[t5];
-  const activation = options.activation ?? (scoring ? 'identity' : await ownActivation(directory));
-  const tokenizer = await Tokenizer.load(directory);
+  const activation = options.activation ?? (t5 ? 'identity' : await ownActivation(directory));
   const { maxLength = directory.maxLength } = options;
+  return { directory, place, scoring: t5 && T5_SCORINGS[t5], activation, maxLength };
+}
+
+/** Loads a cross-encoder from a local directory or the Hub. @throws as settleCrossEncoder does */
+export async function loadCrossEncoder(name: string, options: CrossEncoderOptions = {}): Promise<CrossEncoderModel> {
+  const { directory, place, scoring, activation, maxLength } = await settleCrossEncoder(name, options);
+  const tokenizer = await Tokenizer.load(directory);
   tokenizer.checkMaxLength(maxLength);
   const pairs = await PairTokenizer.create(tokenizer, { maxLength, prompt: scoring?.prompt });
   const spec = { ...scoringSpec(directory, scoring), ...place };
-  const encoder = await runJob(() => native().loadEncoder(spec), signal).catch((error: unknown) => {
-    throw explainDeviceError(error, place.device as Device);
+  const encoder = await runJob(() => native().loadEncoder(spec), options.signal).catch((error: unknown) => {
+    throw explainDeviceError(error, place.device);
   });
   return { name, directory, tokenizer, pairs, encoder, maxLength, activation, ...(scoring && { scoring }) };
 }

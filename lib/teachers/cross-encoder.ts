@@ -2,9 +2,7 @@ import { stat } from 'node:fs/promises';
 import { CrossEncoder } from '../cross-encoder.js';
 import { InvalidArgumentError } from '../errors.js';
 import { hashModel, type Json } from '../hashes.js';
-import type { CrossEncoderOptions } from '../models/cross-encoder.js';
-import { readCrossEncoderDirectory } from '../models/cross-encoder-directory.js';
-import { resolveModel } from '../models/hub.js';
+import { type CrossEncoderOptions, settleCrossEncoder } from '../models/cross-encoder.js';
 import { rejectUnknownOptions } from '../option-names.js';
 import type { LongWork } from '../types.js';
 import type { Teacher, TeacherRequest, TeacherScores, TeacherWork } from './teacher.js';
@@ -64,16 +62,16 @@ export class CrossEncoderTeacher implements Teacher {
   }
 
   /**
-   * Checks the model's files; its weights are loaded when it is first asked.
+   * Checks the options and the model's files; its weights are loaded when it is first asked.
    * @throws as CrossEncoder.load does for a model that is not there or none
    */
   static async open(
     choice: CrossEncoderChoice,
     { signal }: Pick<LongWork, 'signal'> = {},
   ): Promise<CrossEncoderTeacher> {
-    const { model, revision } = choice;
-    const { maxLength } = await readCrossEncoderDirectory(await resolveModel(model, { revision, signal }));
-    return new CrossEncoderTeacher(choice, Math.min(maxLength, MAX_LENGTH));
+    const { kind: _, model, ...options } = choice;
+    const { directory } = await settleCrossEncoder(model, { ...options, signal });
+    return new CrossEncoderTeacher(choice, Math.min(directory.maxLength, MAX_LENGTH));
   }
 
   async *score(

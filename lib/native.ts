@@ -106,8 +106,9 @@ export interface TrainerMemory {
   workBytesPerToken: number;
   /** The embedding of a text, query or passage. */
   bytesPerText: number;
-  /** What the loss takes for a query with a list of 20 passages. */
+  /** What the loss takes for a query, and for a slot of its list. */
   bytesPerQuery: number;
+  bytesPerSlot: number;
   /** The loss's blocks, whatever the batch. */
   lossBytes: number;
   /** The gradient and the optimiser's moments together; the first step makes them. */

@@ -71,6 +71,18 @@ describe('Endpoint', () => {
     expect(server.requests.length).to.equal(2);
   });
 
+  it('does not follow a redirect, which would take the key to another server', async () => {
+    process.env['LISTWISE_TEST_KEY'] = KEY;
+    const other = await start();
+    const server = await start({ status: 307, headers: { Location: `${other.url}/echo` }, answer: () => ({}) });
+    const endpoint = endpointOf(server, { keyVariable: 'LISTWISE_TEST_KEY', keyHeader: 'api-key' });
+    expect((await rejection(endpoint.post({ n: 1 }, { read }))).message).to.equal(
+      `${server.url}/echo answered 307; give ${other.url}/echo, which it names, if you trust it: {}`,
+    );
+    expect([server.requests.length, other.requests.length]).to.deep.equal([1, 0]);
+    expect(server.requests[0]!.headers['api-key']).to.equal(KEY);
+  });
+
   it('gives up after as many retries as were asked for, with the last failure', async () => {
     const server = await start({ share: 1, faults: ['broken'] });
     const error = await rejection(endpointOf(server, { retries: 3 }).post({ n: 1 }, { read }));

@@ -15,11 +15,17 @@ const MB = 1e6;
 describe('planMemory', () => {
   // Round numbers near those of MiniLM: 1 kB for a token's work, 50 kB for its activations.
   const memory: TrainerMemory = {
-    ...{ traceBytesPerToken: 50_000, workBytesPerToken: 1000, bytesPerText: 1536, bytesPerQuery: 10_000 },
+    ...{
+      traceBytesPerToken: 50_000,
+      workBytesPerToken: 1000,
+      bytesPerText: 1536,
+      bytesPerQuery: 6000,
+      bytesPerSlot: 200,
+    },
     ...{ lossBytes: 10 * MB, stateBytes: 270 * MB, stateBytesMade: 0 },
   };
-  const batch = { queries: 100, texts: 1100, tokens: 200_000, longest: 512 };
-  const fixed = 270 * MB + 2 * 1100 * 1536 + 100 * 10_000 + 10 * MB;
+  const batch = { queries: 100, slots: 2000, texts: 1100, tokens: 200_000, longest: 512 };
+  const fixed = 270 * MB + 2 * 1100 * 1536 + 100 * 6000 + 2000 * 200 + 10 * MB;
   const cpu = (limits: Partial<MemoryLimits>) => ({
     device: 'cpu' as const,
     free: 100_000 * MB,

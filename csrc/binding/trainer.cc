@@ -154,6 +154,7 @@ Napi::Value Trainer::memory(const Napi::CallbackInfo& info) {
     set("workBytesPerToken", facts.workBytesPerToken);
     set("bytesPerText", facts.bytesPerText);
     set("bytesPerQuery", facts.bytesPerQuery);
+    set("bytesPerSlot", facts.bytesPerSlot);
     set("lossBytes", facts.lossBytes);
     set("stateBytes", facts.stateBytes);
     set("stateBytesMade", facts.stateBytesMade);

@@ -244,10 +244,14 @@ Losses computeLosses(const LossTask& task, const CancelToken& cancel) {
   return losses;
 }
 
-int64_t lossBytesPerQuery(int64_t dimension, int64_t listLength) {
-  // The query and its gradient in double precision; scores, teacher and gradient of its slots, and
-  // the indices by which they are found.
-  return 16 * dimension + 200 * listLength;
+int64_t lossBytesPerQuery(int64_t dimension) {
+  // The query and its gradient in double precision.
+  return 16 * dimension;
+}
+
+int64_t lossBytesPerSlot() {
+  // Score, teacher's score and gradient, and the indices by which they are found.
+  return 200;
 }
 
 int64_t lossBlockBytes(int64_t dimension) {

@@ -41,9 +41,10 @@ struct LossTask {
 // fp32.
 Losses computeLosses(const LossTask& task, const CancelToken& cancel);
 
-// What computeLosses takes for each query, and whatever the batch, beside embeddings and gradients;
-// both to within a few megabytes.
-int64_t lossBytesPerQuery(int64_t dimension, int64_t listLength);
+// What computeLosses takes for each query, for each slot of its list, and whatever the batch,
+// beside embeddings and gradients; all to within a few megabytes.
+int64_t lossBytesPerQuery(int64_t dimension);
+int64_t lossBytesPerSlot();
 int64_t lossBlockBytes(int64_t dimension);
 
 }  // namespace listwise::core

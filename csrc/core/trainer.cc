@@ -139,7 +139,8 @@ TrainerMemory Trainer::memory() const {
   out.traceBytesPerToken = impl_->encoder.transformer.traceBytesPerToken();
   out.workBytesPerToken = impl_->encoder.transformer.workBytesPerToken();
   out.bytesPerText = 4 * dimension;
-  out.bytesPerQuery = lossBytesPerQuery(dimension, 20);
+  out.bytesPerQuery = lossBytesPerQuery(dimension);
+  out.bytesPerSlot = lossBytesPerSlot();
   out.lossBytes = lossBlockBytes(dimension);
   out.stateBytes = 3 * bytes(master);
   out.stateBytesMade = bytes(impl_->gradient) + impl_->optimizer.momentBytes();

@@ -48,8 +48,9 @@ struct TrainerMemory {
   int64_t workBytesPerToken = 0;
   // The embedding of one text.
   int64_t bytesPerText = 0;
-  // What the loss takes for each query with a list of 20 passages, beside embeddings.
+  // What the loss takes for each query and for each slot of its list, beside embeddings.
   int64_t bytesPerQuery = 0;
+  int64_t bytesPerSlot = 0;
   // The loss's blocks, whatever the batch.
   int64_t lossBytes = 0;
   // Gradient and moments together, and how much of it is there already: the first step makes them.

@@ -82,7 +82,8 @@ export class Endpoint {
       ...(this.#key && { [this.#keyHeader]: `${bearer}${this.#key}` }),
     };
     try {
-      const response = await fetch(this.#url, { method: 'POST', headers, body, signal });
+      // Followed, a redirect would take the key's header to whatever server it names.
+      const response = await fetch(this.#url, { method: 'POST', headers, body, signal, redirect: 'manual' });
       return { status: response.status, ok: response.ok, headers: response.headers, text: await response.text() };
     } catch (cause) {
       throw this.#interruption(cause);
@@ -116,7 +117,10 @@ export class Endpoint {
     const isPayment = status === 402 || /insufficient_quota/.test(text);
     const isOverload = !isPayment && [408, 425, 429, 503, 529].includes(status);
     const failure = isOverload ? 'overloaded' : status >= 500 ? 'failed' : 'refused';
-    const remedy = isPayment ? '; the account has no credit left' : (REMEDIES[status] ?? '');
+    const elsewhere = headers.get('location');
+    const isRedirect = status >= 300 && status < 400 && elsewhere !== null;
+    const known = isRedirect ? `; give ${shown(elsewhere)}, which it names, if you trust it` : REMEDIES[status];
+    const remedy = isPayment ? '; the account has no credit left' : (known ?? '');
     const asked = wait === undefined ? '' : ` (asks to wait ${Math.ceil(wait / 1000)} s)`;
     return this.#error(`answered ${status}${asked}${remedy}: ${shown(text)}`, { failure, status, retryAfter: wait });
   }

@@ -7,6 +7,8 @@ import { formatMemorySize } from './memory-size.js';
 /** What of a batch decides how much memory its step takes. */
 export interface BatchSize {
   queries: number;
+  /** Queries × list length. */
+  slots: number;
   /** Queries and distinct passages. */
   texts: number;
   /** Tokens of all of them, and of the longest. */
@@ -48,13 +50,19 @@ const SHARE = { cpu: 0.7, cuda: 0.9 };
 /** What is assumed free on a GPU whose libtorch cannot tell. */
 const GPU_ROOM = 2 ** 32;
 
-export function sizeOf({ queries, passages, lists }: Batch): BatchSize {
+export function sizeOf({ queries, passages, lists, rows }: Batch): BatchSize {
   let longest = 0;
   for (const { offsets } of [queries, passages]) {
     for (let i = 1; i < offsets.length; i++) longest = Math.max(longest, offsets[i]! - offsets[i - 1]!);
   }
   const texts = textCount(queries) + textCount(passages);
-  return { queries: lists.length, texts, tokens: queries.ids.length + passages.ids.length, longest };
+  return {
+    queries: lists.length,
+    slots: rows.length,
+    texts,
+    tokens: queries.ids.length + passages.ids.length,
+    longest,
+  };
 }
 
 /**
@@ -69,6 +77,7 @@ export function planMemory(batch: BatchSize, memory: TrainerMemory, limits: Memo
     memory.stateBytesMade +
     2 * batch.texts * memory.bytesPerText +
     batch.queries * memory.bytesPerQuery +
+    batch.slots * memory.bytesPerSlot +
     memory.lossBytes;
   const perToken = memory.workBytesPerToken + memory.traceBytesPerToken;
   const tokenBudget = limits.tokenBudget ?? budgetFor(roomBytes - fixed, perToken, batch);

@@ -25,6 +25,8 @@ export interface FaultyServerOptions {
   wait?: number;
   /** Status of every reply to come; 200 by default. */
   status?: number;
+  /** Headers of every good reply. */
+  headers?: Record<string, string>;
 }
 
 export interface FaultyServer {
@@ -59,7 +61,11 @@ export async function startFaultyServer(options: FaultyServerOptions): Promise<F
     const body = JSON.parse(text);
     state.requests.push({ path, body, headers: request.headers, fault, at: performance.now() });
     if (fault) misbehave(fault, response, options);
-    else setTimeout(() => reply(response, options.status ?? 200, options.answer(body, path)), options.delay ?? 0);
+    else
+      setTimeout(
+        () => reply(response, options.status ?? 200, options.answer(body, path), options.headers),
+        options.delay ?? 0,
+      );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

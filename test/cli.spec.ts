@@ -14,6 +14,7 @@ import { smallModelDirectory } from '../lib/setup/model.js';
 import { root } from '../lib/setup/paths.js';
 import { specializeOptionNames } from '../lib/specialize/options.js';
 import { trainingOptionNames } from '../lib/training/options.js';
+import { temporaryDirectory } from './helpers.js';
 
 const model = smallModelDirectory();
 let home: string;
@@ -166,6 +167,23 @@ describe('listwise (command line)', function () {
         expect(stdout).to.include('Examples:').and.to.include(`$ npx listwise ${spec.name}`);
       });
     }
+  });
+
+  describe('queries', () => {
+    it('says why a server gave nothing, and how to ask again for what failed', async () => {
+      const corpus = join(temporaryDirectory(), 'corpus.jsonl');
+      writeFileSync(corpus, '{"_id": "a", "title": "", "text": "a passage about wings"}\n');
+      const output = join(temporaryDirectory(), 'queries');
+      // Node asks no server at port 9.
+      const model = ['--llm-base-url', 'http://127.0.0.1:9/v1', '--llm-model', 'writer', '--llm-retries', '0'];
+      const places = ['--corpus', corpus, '--output', output, '--query-types', 'web'];
+      const { code, stdout, stderr } = await run('queries', ...places, ...model);
+      expect({ code }, stderr).to.deep.equal({ code: 0 });
+      expect(stdout).to.contain(
+        'not written: 1 no reply\nfailed.jsonl beside the queries says why; --retry-failed asks for these again\n',
+      );
+      expect(readFileSync(join(output, 'failed.jsonl'), 'utf8')).to.contain('broke the connection off (bad port)');
+    });
   });
 
   describe('wrong usage', () => {

@@ -113,6 +113,9 @@ function resultInWords(result: QueryWriting): string {
   const lines = [
     `${count(kept)} queries, ${count(spent.requests)} replies, ${count(tokens)} tokens${cost}`,
     ...reasons('not written', failed),
+    ...(Object.keys(failed).some((reason) => reason !== 'duplicate')
+      ? ['failed.jsonl beside the queries says why; --retry-failed asks for these again']
+      : []),
     ...reasons('replies without a query', rejectedReplies),
     ...(open > 0 ? [`not asked yet: ${count(open)}`] : []),
     ...(retries > 0 ? [`tried again after faults of the server: ${count(retries)}`] : []),

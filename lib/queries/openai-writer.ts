@@ -121,17 +121,15 @@ export class OpenAiWriter implements Writer {
   }
 
   #interruption(error: APIConnectionError): RemoteError {
-    const codes: string[] = [];
-    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-      const { code } = cause as { code?: unknown };
-      if (typeof code === 'string') codes.push(code);
-    }
+    const causes: Error[] = [];
+    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) causes.push(cause);
+    const codes = causes.map(({ code }: { code?: unknown } & Error) => code).filter((one) => typeof one === 'string');
     const code = codes.at(-1) ?? '';
     if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(code)) {
       const problem = `cannot be reached (${code}); check llmBaseUrl, and that the server runs`;
       return this.#error(problem, 'unreachable', { cause: error });
     }
-    return this.#error(`broke the connection off (${code || shown(error.cause ?? error)})`, 'failed', { cause: error });
+    return this.#error(`broke the connection off (${code || shown(causes.at(-1))})`, 'failed', { cause: error });
   }
 
   #refusal(error: APIError<number, Headers>): RemoteError {

@@ -170,6 +170,8 @@ describe('TokenStore', () => {
     const [key] = readdirSync(directory);
     truncateSync(join(directory, key!, 'passages.i32'), 8);
     expect((await open({ corpus }, { directory })).tokenized).to.equal(100);
+    truncateSync(join(directory, key!, 'set.json'), 20);
+    expect((await open({ corpus }, { directory })).tokenized).to.equal(100);
     const broken = [
       ...train,
       { ...train[0]!, id: 'x', passages: [{ id: 'nowhere', score: 1 }, ...train[0]!.passages.slice(1)] },

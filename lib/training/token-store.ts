@@ -225,12 +225,21 @@ async function hashSet(
 async function readRecord(directory: string): Promise<StoreRecord | undefined> {
   const text = await readFile(join(directory, RECORD), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
-  const record = JSON.parse(text) as StoreRecord;
+  const record = parseRecord(text);
+  if (record?.format !== FORMAT) return undefined;
   for (const [name, size] of Object.entries(record.files)) {
     const found = await stat(join(directory, name)).catch(() => undefined);
     if (found?.size !== size) return undefined;
   }
-  return record.format === FORMAT ? record : undefined;
+  return record;
+}
+
+function parseRecord(text: string): StoreRecord | undefined {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function openSet(

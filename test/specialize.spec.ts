@@ -176,7 +176,7 @@ describe('specialize', function () {
       "one or more of 'dense', 'bm25', 'model:<directory or Hub name>', 'run:<file>', ",
     );
     expect(await refused({ teacher: 'gpt' })).to.equal(
-      "Expected 'fused', a file of scores, or kind:address#model with one of tei, vllm-score, vllm-rerank, cohere, jina, " +
+      "Expected 'fused', a file of scores, cross-encoder:MODEL, or kind:address#model with one of tei, vllm-score, vllm-rerank, cohere, jina, " +
         'rerank, llm as kind for teacher but received "gpt".',
     );
     expect(await refused({ until: 'the end' })).to.contain('for until but received "the end"');

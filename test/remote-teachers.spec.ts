@@ -243,7 +243,7 @@ describe('settleTeacher', () => {
 
   it('says what is wrong', () => {
     const refused = (choice: unknown, message: string) => expect(() => settleTeacher(choice)).to.throw(message);
-    refused('gpt', "Expected 'fused', a file of scores, or kind:address#model with one of tei");
+    refused('gpt', "Expected 'fused', a file of scores, cross-encoder:MODEL, or kind:address#model with one of tei");
     refused('tei:8080', 'Expected an address after "tei:", as in tei:http://localhost:8000 for teacher but received');
     refused('vllm-score:http://h', "Expected the model's name for teacher.model but received undefined; name it as in");
     refused({ kind: 'tei' }, "Expected the server's address for teacher.url but received undefined.");

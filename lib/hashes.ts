@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { Corpus } from './corpus/corpus.js';
+import { NotFoundError } from './errors.js';
 import { breather } from './event-loop.js';
 import { readLines } from './formats/lines.js';
 
@@ -39,9 +40,14 @@ export async function hashFile(file: string, signal?: AbortSignal): Promise<stri
 /**
  * SHA-256 of a file that the user named.
  * @param expected what it should be, for the message
- * @throws NotFoundError if it cannot be read
+ * @throws NotFoundError if it cannot be read, or is a pipe or device, of which nothing is left after the first reading
  */
 export async function hashInputFile(file: string, expected: string, signal?: AbortSignal): Promise<string> {
+  const found = await stat(file).catch(() => undefined);
+  if (found && !found.isFile() && !found.isDirectory()) {
+    const problem = 'it is a pipe or device, and a run reads its inputs several times; write it to a file first';
+    throw new NotFoundError(`Expected ${expected} at ${file} but ${problem}.`);
+  }
   for await (const _ of readLines(file, { signal, expected })) break;
   return hashFile(file, signal);
 }

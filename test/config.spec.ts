@@ -53,6 +53,11 @@ describe('readConfig', () => {
       /options\.yaml:3: Expected one YAML object of options: /,
     );
     expect((await rejection(read('seed: 1\nseed: 2'))).message).to.match(/options\.yaml:2: .*unique/);
+    const tenfold = (i: number) => `x${i}: &a${i} [${Array(10).fill(`*a${i - 1}`)}]`;
+    const bomb = ['x0: &a0 [1]', ...Array.from({ length: 9 }, (_, i) => tenfold(i + 1))].join('\n');
+    expect((await rejection(read(bomb))).message).to.match(
+      /options\.yaml: Expected one YAML object of options: Excessive alias count/,
+    );
     expect((await rejection(read('- seed'))).message).to.include(
       'Expected one object of options but found an array of 1.',
     );

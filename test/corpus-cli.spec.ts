@@ -33,7 +33,7 @@ describe('commands that read a corpus', () => {
     expect(failed.code).to.equal(1);
     expect(failed.stderr).to.contain(
       `${corpus}:4 (field "nr"): Expected ids that stand once but "1" stands on line 2 already; mend the file, or choose ` +
-        'skip by the option duplicateIds.',
+        'skip by --duplicate-ids.',
     );
     const found = await run(
       'search',

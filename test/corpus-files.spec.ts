@@ -115,7 +115,11 @@ describe('loadCorpus of files', () => {
     );
     const directory = await place({ 'no.parquet': 'PAR1 is not enough' });
     expect((await rejection(load(directory))).message).to.match(
-      /no\.parquet: Expected a Parquet file but the reader says: /,
+      /no\.parquet: Expected a Parquet file but the reader says: .*; fetch or make it again\.$/,
+    );
+    const hollow = await place({ 'zeros.parquet': `PAR1${'\0'.repeat(100)}PAR1` });
+    expect((await rejection(load(hollow))).message).to.equal(
+      `${hollow}/zeros.parquet: Expected a Parquet file but it is cut off or damaged; fetch or make it again.`,
     );
   });
 

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFile
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { removeLeftovers } from '../lib/formats/leftovers.js';
 import { holderOf, tryLock, withLock } from '../lib/setup/lock.js';
 import { isRunning, thisProcess } from '../lib/setup/processes.js';
 import { temporaryDirectory } from './helpers.js';
@@ -46,6 +47,19 @@ describe('tryLock', () => {
     const own = taken();
     expect(tryLock(file)).to.have.nested.property('holder.pid', process.pid);
     own!.release();
+    expect(readdirSync(home)).to.deep.equal([]);
+  });
+
+  it('leaves what removeLeftovers takes away, where the process is killed while it takes the lock', async () => {
+    const code =
+      'import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";' +
+      'fs.linkSync = () => process.kill(process.pid, "SIGKILL"); syncBuiltinESMExports();' +
+      'const [module, file] = process.argv.slice(1); (await import(module)).tryLock(file);';
+    const module = new URL('../lib/setup/lock.js', import.meta.url).href;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code, module, file]);
+    expect(await once(child, 'exit')).to.deep.equal([null, 'SIGKILL']);
+    expect(readdirSync(home)).to.have.length(1);
+    expect(await removeLeftovers(home)).to.have.length(1);
     expect(readdirSync(home)).to.deep.equal([]);
   });
 

@@ -1,11 +1,13 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { describePlan } from '../lib/cli/plan-text.js';
 import { Embedder } from '../lib/embedder.js';
 import type { SpecializeOptions } from '../lib/specialize/options.js';
 import { planSpecialization } from '../lib/specialize/plan.js';
 import { specialize } from '../lib/specialize/specialize.js';
-import { writeTinyModel } from './helpers.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { rejection } from './rejection.js';
 import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
 
 describe('planSpecialization', function () {
@@ -23,6 +25,24 @@ describe('planSpecialization', function () {
     const plan = await planSpecialization(given);
     return { ...plan, states: Object.fromEntries(plan.stages.map(({ stage, state }) => [stage, state])) };
   };
+
+  it("refuses a file in the run directory's place, or above it, before it plans anything", async () => {
+    const file = join(temporaryDirectory(), 'taken');
+    writeFileSync(file, 'x');
+    for (const output of [file, join(file, 'run')]) {
+      expect((await rejection(planned(options({ output })))).message).to.equal(
+        `Cannot write ${output}: it or a part of its path is a file where a directory should be; give another path.`,
+      );
+    }
+  });
+
+  it('refuses queries in a pipe, which are gone after the first reading', async () => {
+    const given = options({ queries: '/dev/null' });
+    expect((await rejection(planned(given))).message).to.equal(
+      'Expected a JSON Lines file of written queries at /dev/null but it is a pipe or device, and a run reads its ' +
+        'inputs several times; write it to a file first.',
+    );
+  });
 
   it('writes nothing, and says what each stage would work on', async () => {
     const given = options();

@@ -96,6 +96,8 @@ describe('report', function () {
         `Expected the directory of a run, with a manifest.json of complete stages, at ${empty} but there is none; give ` +
           'the --output of `listwise specialize`.',
       );
+      const file = await rejection(writeReport(join(half.output, 'lists.dev.jsonl')));
+      expect(file.message).to.contain('manifest.json of complete stages').and.to.contain('but there is none');
     });
   });
 

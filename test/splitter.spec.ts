@@ -91,6 +91,14 @@ describe('loadCorpus of text files', () => {
     ]);
   });
 
+  it('says so where Markdown is nested more deeply than it can be read', async () => {
+    const directory = await place({ 'deep.md': `${'> '.repeat(5000)}end` });
+    expect((await rejection(loadCorpus(directory, { countTokens }))).message).to.equal(
+      `${directory}/deep.md: Expected Markdown but its quotes or lists are nested too deeply; leave the file out, or ` +
+        'name it .txt.',
+    );
+  });
+
   it('makes ids without white space of paths that have some', async () => {
     const directory = await place({ 'my notes/100 %.txt': 'One.' });
     const corpus = await loadCorpus(directory, { countTokens });

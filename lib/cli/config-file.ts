@@ -28,10 +28,18 @@ export async function readConfig(file: string, specs: readonly OptionSpec[]): Pr
 function parseConfig(text: string, file: string): unknown {
   const document = parseDocument(text, { prettyErrors: false });
   const [error] = document.errors;
-  if (!error) return document.toJS();
-  const line = text.slice(0, error.pos[0]).split('\n').length;
   const format = file.endsWith('.json') ? 'JSON' : 'YAML';
-  throw new DataError({ file, line }, `Expected one ${format} object of options: ${error.message}.`, { cause: error });
+  const expected = `Expected one ${format} object of options`;
+  if (error) {
+    const line = text.slice(0, error.pos[0]).split('\n').length;
+    throw new DataError({ file, line }, `${expected}: ${error.message}.`, { cause: error });
+  }
+  try {
+    return document.toJS();
+  } catch (cause) {
+    // Aliases that multiply beyond measure are found only when they are resolved.
+    throw new DataError({ file }, `${expected}: ${(cause as Error).message}.`, { cause });
+  }
 }
 
 function checkEntry(entry: { name: string; value: unknown }, file: string, specs: readonly OptionSpec[]): void {

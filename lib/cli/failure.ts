@@ -1,4 +1,4 @@
-import { InvalidArgumentError, ListwiseError } from '../errors.js';
+import { DataError, InvalidArgumentError, ListwiseError } from '../errors.js';
 import { type CommandSpec, EXIT, flagOf, UsageError } from './command.js';
 import { Interrupted } from './interrupt.js';
 
@@ -10,7 +10,7 @@ export interface Failure {
 }
 
 /** Errors that tell which option to change. Others name fields of files, or what a run was made with. */
-const ABOUT_OPTIONS = ['INVALID_ARGUMENT', 'REMOTE', 'BUDGET'];
+const ABOUT_OPTIONS = ['INVALID_ARGUMENT', 'REMOTE', 'BUDGET', 'NOT_FINITE'];
 
 /** An error in the terms of the command line. */
 export function explainFailure(error: unknown, spec: CommandSpec): Failure {
@@ -27,7 +27,9 @@ export function explainFailure(error: unknown, spec: CommandSpec): Failure {
   const code = (error as { code?: unknown } | null)?.code;
   if (error instanceof ListwiseError || (error instanceof Error && code === 'SETUP')) {
     const exitCode = code === 'NOT_CONFIRMED' ? EXIT.notConfirmed : EXIT.failure;
-    const message = ABOUT_OPTIONS.includes(String(code)) ? withFlags(error.message, spec) : error.message;
+    const isAboutOptions =
+      ABOUT_OPTIONS.includes(String(code)) || (code === 'BAD_DATA' && !(error instanceof DataError));
+    const message = isAboutOptions ? withFlags(error.message, spec) : withNamedFlags(error.message, spec);
     return { code: String(code), message, exitCode };
   }
   // Not an error that listwise explains: where it came from helps those who look into it.
@@ -40,6 +42,12 @@ function withFlags(message: string, { options }: CommandSpec): string {
   const names = options.map(({ name }) => name).filter((name) => /[A-Z]/.test(name));
   const written = (name: string) => new RegExp(`(?<![\\w/"-])${name}(?![\\w/"-])`, 'g');
   return names.reduce((text, name) => text.replace(written(name), flagOf(name)), message);
+}
+
+/** The same only where a message says that it means an option; other words are fields of a file. */
+function withNamedFlags(message: string, { options }: CommandSpec): string {
+  const isOption = (name: string) => options.some((option) => option.name === name);
+  return message.replace(/\bthe option (\w+)/g, (text, name) => (isOption(name) ? flagOf(name) : text));
 }
 
 /** Where an error came from and what caused it, for --verbose. */

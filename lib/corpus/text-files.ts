@@ -1,6 +1,6 @@
 import { extname, relative, sep } from 'node:path';
-import { marked } from 'marked';
-import { InvalidArgumentError } from '../errors.js';
+import { marked, type TokensList } from 'marked';
+import { DataError, InvalidArgumentError } from '../errors.js';
 import { withoutCompression } from '../formats/bytes.js';
 import { type ReadOptions, readLines } from '../formats/lines.js';
 import type { PlacedPassage } from './sources.js';
@@ -49,7 +49,7 @@ export async function* splitFile(
   }
   const path = relative(root, file).split(sep).join('/');
   let number = 0;
-  for (const { title, blocks } of sectionsOf(lines.join('\n'), path)) {
+  for (const { title, blocks } of sectionsOf(lines.join('\n'), path, file)) {
     const texts = blocks.map((block) => block.text);
     for (const split of await splitBlocks(texts, { ...sizes, countTokens }, signal)) {
       number += 1;
@@ -62,11 +62,13 @@ export async function* splitFile(
   }
 }
 
-function sectionsOf(text: string, path: string): Section[] {
+function sectionsOf(text: string, path: string, file: string): Section[] {
   const name = withoutCompression(path);
   const ending = extname(name).toLowerCase();
   const title = name.slice(name.lastIndexOf('/') + 1, name.length - ending.length);
-  return ending.startsWith('.m') ? markdownSections(text, title) : [{ title, blocks: paragraphs(text) }];
+  return ending.startsWith('.m')
+    ? markdownSections(blocksOf(text, file), title)
+    : [{ title, blocks: paragraphs(text) }];
 }
 
 /** Paragraphs of plain text, each with the blank lines behind it. */
@@ -79,12 +81,24 @@ function paragraphs(text: string): Block[] {
   });
 }
 
-function markdownSections(text: string, name: string): Section[] {
+/** @throws DataError for quotes or lists inside one another by the thousand, which the parser follows one call deeper each */
+function blocksOf(text: string, file: string): TokensList {
+  try {
+    return marked.lexer(text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const problem =
+      'Expected Markdown but its quotes or lists are nested too deeply; leave the file out, or name it .txt.';
+    throw new DataError({ file }, problem, { cause: error });
+  }
+}
+
+function markdownSections(blocks: TokensList, name: string): Section[] {
   const trail: string[] = [];
   let section: Section = { title: name, blocks: [] };
   const sections = [section];
   let line = 1;
-  for (const token of marked.lexer(text)) {
+  for (const token of blocks) {
     if (token.type === 'heading') {
       trail.length = Math.min(trail.length, token['depth'] - 1);
       trail[token['depth'] - 1] = plainText(token['text']);

@@ -59,7 +59,10 @@ async function* rowsOf(file: string, { columns, expected }: ParquetOptions): Asy
   });
   const reading = async <T>(work: Promise<T>): Promise<T> =>
     work.catch((error: Error) => {
-      throw new DataError({ file }, `Expected a Parquet file but the reader says: ${error.message}.`, { cause: error });
+      // A damaged file leads the reader astray, and what it stumbles over then tells nobody anything.
+      const stumbled = error instanceof TypeError || error instanceof RangeError;
+      const said = stumbled ? 'it is cut off or damaged' : `the reader says: ${error.message}`;
+      throw new DataError({ file }, `Expected a Parquet file but ${said}; fetch or make it again.`, { cause: error });
     });
   const metadata = await reading(parquetMetadataAsync(buffer));
   const there = parquetSchema(metadata).children.map(({ element }) => element.name);

@@ -85,7 +85,8 @@ export function isStale(file) {
 /** Makes the lock file with its content in one go. @param {string} file @param {Holder} holder */
 function take(file, holder) {
   const content = JSON.stringify(holder);
-  const beside = `${file}.${holder.id}`;
+  // Named as what removeLeftovers takes away, should this process be killed before it does so itself.
+  const beside = `${file}.${holder.id}.${holder.pid}.tmp`;
   try {
     writeFileSync(beside, content);
     linkSync(beside, file);

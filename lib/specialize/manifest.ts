@@ -42,7 +42,7 @@ export class Manifest {
   /** Reads the file, or begins a new one where there is none. @throws DataError if it is not a manifest */
   static async open(file: string): Promise<Manifest> {
     const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
       throw error;
     });
     if (text === undefined) return new Manifest(file, new Map());

@@ -1,6 +1,7 @@
-import { lstat } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgumentError } from '../errors.js';
+import { writing } from '../formats/writing.js';
 import { isWithin } from '../models/save-target.js';
 import { membersOf } from '../teachers/choice.js';
 import type { SettledOptions } from './options.js';
@@ -19,7 +20,8 @@ const WRITTEN: readonly string[] = [
  * Checks that a run in this directory writes over nothing but an earlier run: the directory neither is nor holds what
  * the run reads, and without a manifest it has no files of the names that the run writes.
  * @param modelDirectory where the base model was found
- * @throws InvalidArgumentError naming the input or the file that would be lost
+ * @throws InvalidArgumentError naming the input or the file that would be lost; WriteError if there is a file in the
+ * directory's place
  */
 export async function checkOutput(
   options: SettledOptions,
@@ -34,6 +36,8 @@ export async function checkOutput(
     throw new InvalidArgumentError('output', "a directory of the run's own", output, remedy);
   }
   await checkInputFiles(options, directory);
+  // A file in its place, or above it, shows here already and not after long reading.
+  await writing(directory.path, () => readdir(directory.path).catch(unlessMissing));
   if (await isThere(directory.file('manifest'))) return;
   for (const name of WRITTEN) {
     if (!(await isThere(join(directory.path, name)))) continue;
@@ -59,6 +63,10 @@ async function checkInputFiles({ teacher, exclude }: SettledOptions, directory: 
       );
     }
   }
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 function isThere(path: string): Promise<boolean> {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { removeLeftovers } from '../lib/formats/leftovers.js';
 import { holderOf, tryLock, withLock } from '../lib/setup/lock.js';
-import { isRunning, thisProcess } from '../lib/setup/processes.js';
+import { isRunning, isTaken, thisProcess } from '../lib/setup/processes.js';
 import { temporaryDirectory } from './helpers.js';
 
 const takeLock = join(import.meta.dirname, 'programs', 'take-lock.js');
@@ -16,6 +16,11 @@ async function taker(file: string, at = 0) {
   const child = spawn(process.execPath, [takeLock, file, String(at)], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [text] = await once(child.stdout, 'data');
   return { child, said: String(text).trim() };
+}
+
+/** Looks again and again, until mocha's own limit. */
+async function waitFor(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 async function kill({ child }: Awaited<ReturnType<typeof taker>>): Promise<void> {
@@ -130,6 +135,22 @@ describe('withLock', () => {
 });
 
 describe('isRunning', () => {
+  it('is false of a process that was killed and whose parent takes no note of it', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const parent = spawn('bash', ['-c', 'sleep 60 & echo $!; exec sleep 60']);
+    try {
+      const pid = Number(await once(parent.stdout, 'data'));
+      expect(isTaken(pid)).to.equal(true);
+      await waitFor(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n');
+      process.kill(pid, 'SIGKILL');
+      await waitFor(() => / Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')));
+      expect(isTaken(pid)).to.equal(false);
+      expect(isRunning({ pid, host: hostname(), began: '' })).to.equal(false);
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
   it('knows a process from one that had its number before', () => {
     expect(isRunning(thisProcess())).to.equal(true);
     expect(isRunning({ ...thisProcess(), began: 'x' })).to.equal(false);

@@ -32,13 +32,31 @@ export function isRunning({ pid, host, began }) {
   return now === undefined || began === '' || now === began;
 }
 
-/** Whether some process has this number. @param {number} pid */
+/**
+ * Whether some process has this number. One that ended and whose parent has not taken note of it has done all it will
+ * do, and where the first process of a container takes no note of others, it keeps its number for good: it has none.
+ * @param {number} pid
+ */
 export function isTaken(pid) {
   try {
     process.kill(pid, 0);
-    return true;
+    return process.platform !== 'linux' || !/^[ZX]$/.test(statOf(pid)[0] ?? '');
   } catch (error) {
     return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
+}
+
+/**
+ * What Linux tells of a process after its name, which may hold spaces and parentheses: its state is the first field, its
+ * start in ticks since boot the 20th. Nothing where the process is gone or /proc is hidden.
+ * @param {number} pid @returns {string[]}
+ */
+function statOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return [];
   }
 }
 
@@ -46,9 +64,8 @@ export function isTaken(pid) {
 function beginOf(pid) {
   try {
     if (process.platform === 'linux') {
-      // After the name, which may hold spaces and parentheses, the 20th field is the start in ticks since boot.
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+      const ticks = statOf(pid)[19];
+      if (ticks === undefined) return undefined;
       return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${ticks}`;
     }
     if (process.platform === 'win32') return undefined;

@@ -224,8 +224,8 @@ describe("a cross-encoder's head", () => {
       const spec: EncoderSpec = {
         ...{ files, architecture, weightNames, dense: head.dense.slice(0, 1), device: 'cpu', precision: 'fp32' },
       };
-      const fit = (texts: PackedTexts) => asPairs({ ...texts, ids: texts.ids.map((id) => id % 57) });
-      const pairs = { queries: fit(shortBatch.queries), passages: fit(shortBatch.passages) };
+      const small = (texts: PackedTexts) => asPairs({ ...texts, ids: texts.ids.map((id) => id % 57) });
+      const pairs = { queries: small(shortBatch.queries), passages: small(shortBatch.passages) };
       const batch: BatchArgs = { ...shortBatch, ...pairs, pooling: head.pooling, loss: sharp };
       expect(await checkGradients(spec, batch)).to.be.above(15);
     });

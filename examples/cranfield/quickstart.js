@@ -27,6 +27,8 @@ const describe = {
     `${steps} steps, teacher's temperature ${teacherTemperature.toFixed(3)} to match the base model; listwise loss on dev ` +
     `${devBase.listwise.toFixed(3)} → ${devBest.listwise.toFixed(3)}`,
   evaluation: ({ queries }) => `base and trained model on ${queries} human queries`,
+  promotion: ({ promoted }) =>
+    promoted ? 'the trained model passes the gate' : 'the trained model does not pass the gate',
 };
 
 const isTerminal = process.stderr.isTTY;
@@ -75,12 +77,14 @@ const result = await specialize({
   process.exit(130);
 });
 
-const place = relative(process.cwd(), result.trained);
+const { promotion, evaluation, seconds } = result;
+const place = relative(process.cwd(), promotion.promoted ? result.model : result.trained);
 console.log(`
-${formatComparison(result.evaluation.comparison, { examples: 2 })}
-${result.promotion.text}
+${formatComparison(evaluation.comparison, { examples: 2 })}
+${promotion.text}
 
-The trained model is in ${place} (whole run: ${Math.round(result.seconds)} s). To use it from Node:
+The trained model is in ${place} (whole run: ${Math.round(seconds)} s); ${relative(process.cwd(), result.report)} shows all of it.
+To use it from Node:
 
   import { Embedder } from 'listwise';
   const embedder = await Embedder.load('${place}');

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { smallModelDirectory } from '../../lib/setup/model.js';
-import type { Passage } from '../../lib/types.js';
 import { requireEqual } from '../comparison.js';
 import { grow, readPassages, writeLists, writePairs, writeTexts } from './inputs.js';
 import { type Flags, interleave, type Output, ours, type Place, peer, type Ratio } from './processes.js';
@@ -22,6 +21,10 @@ const { positionals, values } = parseArgs({
     model: { type: 'string', default: smallModelDirectory() },
     corpus: { type: 'string', default: fileURLToPath(new URL('../../test/fixtures/scifact', import.meta.url)) },
     device: { type: 'string', default: 'cpu' },
+    /** Every so-manieth passage of the corpus for `encode`, where the whole takes too long. */
+    every: { type: 'string', default: '1' },
+    /** Queries a step of `train` and of pairs of `score`; both sides' cost is linear in them. */
+    queries: { type: 'string', default: '16' },
     /** Fewer of everything, to see that the script works; the figures mean nothing then. */
     small: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -51,7 +54,8 @@ function embeddingsOf(name: string): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 
-function encode(some: Passage[] = passages): void {
+function encode(): void {
+  const some = passages.filter((_, index) => index % Number(values.every) === 0);
   writeTexts(file('texts.jsonl'), some.slice(0, size(some.length, 40)));
   const flags: Flags = { model, texts: file('texts.jsonl'), 'max-length': 256 };
   const theirs = () => peer('encode', { ...flags, micro: 32, output: file('theirs.f32') }, place);
@@ -68,7 +72,7 @@ function encode(some: Passage[] = passages): void {
 function score(): void {
   const scorer = file('cross-encoder');
   peer('head', { model, 'max-length': 512, output: scorer }, place);
-  writePairs(file('pairs.jsonl'), passages, size(64, 2));
+  writePairs(file('pairs.jsonl'), passages, size(Number(values.queries), 2));
   const flags: Flags = { model: scorer, pairs: file('pairs.jsonl'), 'max-length': 512 };
   const theirs = () => peer('score', { ...flags, micro: 32, output: file('theirs.f32') }, place);
   const own = (more: Flags) => () => ours('score', { ...flags, output: file('ours.f32'), ...more }, place);
@@ -87,7 +91,7 @@ function requireSameLosses(own: Output, theirs: Output): void {
 
 /** The papers' step where no passage repeats: what packing and the hand-written passes give by themselves. */
 function train(): void {
-  const queries = size(64, 4);
+  const queries = size(Number(values.queries), 4);
   writeLists(file('distinct.jsonl'), passages, { queries, distinct: true });
   const flags: Flags = { model, lists: file('distinct.jsonl'), 'max-length': 512 };
   const [own, theirs] = [() => ours('train', flags, place), () => peer('train', flags, place)];
@@ -116,7 +120,7 @@ function memory(): void {
   const corpus = grow(passages, more * 20);
   const measured = [less, more].map((queries) => {
     writeLists(file('memory.jsonl'), corpus, { queries, distinct: true });
-    const flags: Flags = { model, lists: file('memory.jsonl'), 'max-length': 256, 'keep-bytes': 0 };
+    const flags: Flags = { model, lists: file('memory.jsonl'), 'max-length': 64, 'keep-bytes': 0 };
     return ours('train', flags, place);
   });
   const [small, large] = measured as [Output, Output];

@@ -87,6 +87,12 @@ export { type Specialization, type StageSummary, specialize } from './specialize
 export type { Estimate, StageEvent } from './specialize/stage-runner.js';
 export { type RunStatus, runStatus, type StageStatus } from './specialize/status.js';
 export type { SignificanceTest, Verdict } from './specialize/verdict.js';
+export type { StudyFinding } from './study/findings.js';
+export type { StudyOptions } from './study/options.js';
+export { planStudy } from './study/plan.js';
+export type { Contrast, StudyFacts, StudyTable, TrialFacts, VariantFacts } from './study/results.js';
+export { type Study, study } from './study/study.js';
+export { formatStudy } from './study/table.js';
 export type { TeacherChoice, TeacherName } from './teachers/choice.js';
 export type { CrossEncoderChoice } from './teachers/cross-encoder.js';
 export type { JudgeChoice } from './teachers/judge.js';

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import axe from 'axe-core';
 import type { Context } from 'mocha';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
@@ -14,4 +16,29 @@ export async function startChromium(test: Context): Promise<Browser> {
   }
   // Root, as CI's containers have it, has no sandbox.
   return chromium.launch({ executablePath: executablePath as string, args: ['--no-sandbox'] });
+}
+
+/** Opens a file; `problems` gathers what the page complains of, and what it asks of other places. */
+export async function openPage(
+  browser: Browser,
+  file: string,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; problems: string[] }> {
+  const page = await browser.newPage(options);
+  const problems: string[] = [];
+  page.on('console', (message) => problems.push(message.text()));
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('dialog', (dialog) => problems.push(`dialog: ${dialog.message()}`));
+  page.on('request', (request) => {
+    if (!request.url().startsWith('file:')) problems.push(`asked ${request.url()}`);
+  });
+  await page.goto(pathToFileURL(file).href);
+  return { page, problems };
+}
+
+/** What axe finds against a page's accessibility. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations: found } = (await page.evaluate('axe.run()')) as axe.AxeResults;
+  return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)}`);
 }

@@ -13,6 +13,7 @@ import { writeQueriesOptionNames } from '../lib/queries/write-queries.js';
 import { smallModelDirectory } from '../lib/setup/model.js';
 import { root } from '../lib/setup/paths.js';
 import { specializeOptionNames } from '../lib/specialize/options.js';
+import { studyOptionNames } from '../lib/study/options.js';
 import { trainingOptionNames } from '../lib/training/options.js';
 import { temporaryDirectory } from './helpers.js';
 
@@ -119,6 +120,7 @@ describe('listwise (command line)', function () {
     const cases: [string, readonly string[]][] = [
       ['train', trainingOptionNames],
       ['specialize', specializeOptionNames],
+      ['study', studyOptionNames],
       ['queries', writeQueriesOptionNames.filter((name) => !ofPrograms.includes(name))],
       ['evaluate', evaluateOptionNames.filter((name) => name !== 'modelOptions')],
       ['compare', compareOptionNames.filter((name) => name !== 'modelOptions')],

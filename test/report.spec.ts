@@ -1,9 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import axe from 'axe-core';
 import { expect } from 'chai';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { readRunFacts } from '../lib/report/facts.js';
 import { adviceOf, findingsOf } from '../lib/report/findings.js';
 import { escapeHtml, foreign, html } from '../lib/report/html.js';
@@ -12,7 +10,7 @@ import { writeReport } from '../lib/report/report.js';
 import type { EvaluationResult } from '../lib/specialize/evaluation-stage.js';
 import type { Promotion } from '../lib/specialize/promotion-stage.js';
 import { specialize } from '../lib/specialize/specialize.js';
-import { startChromium } from './chromium.js';
+import { openPage, startChromium, violations } from './chromium.js';
 import { temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
@@ -161,23 +159,7 @@ describe('report', function () {
     });
     after(() => browser?.close());
 
-    const open = async (file: string, options: BrowserContextOptions = {}) => {
-      const page = await browser.newPage(options);
-      const problems: string[] = [];
-      page.on('console', (message) => problems.push(message.text()));
-      page.on('pageerror', (error) => problems.push(String(error)));
-      page.on('dialog', (dialog) => problems.push(`dialog: ${dialog.message()}`));
-      page.on('request', (request) => {
-        if (!request.url().startsWith('file:')) problems.push(`asked ${request.url()}`);
-      });
-      await page.goto(pathToFileURL(file).href);
-      return { page, problems };
-    };
-    const violations = async (page: Page) => {
-      await page.evaluate(axe.source);
-      const { violations: found } = (await page.evaluate('axe.run()')) as axe.AxeResults;
-      return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)}`);
-    };
+    const open = (file: string, options: BrowserContextOptions = {}) => openPage(browser, file, options);
     const SCREENS: Record<string, BrowserContextOptions> = {
       'a desktop': { viewport: { width: 1200, height: 900 } },
       'a phone': { viewport: { width: 360, height: 740 } },

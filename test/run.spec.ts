@@ -6,23 +6,25 @@ import { canonicalJson, hashFile, hashModel } from '../lib/hashes.js';
 import { Manifest } from '../lib/specialize/manifest.js';
 import type { PartialWork } from '../lib/specialize/partial-work.js';
 import { type Stage, type StageEvent, StageRunner } from '../lib/specialize/stage-runner.js';
-import { dependents, type StageName, upTo } from '../lib/specialize/stages.js';
+import { type StageName, upTo } from '../lib/specialize/stages.js';
 import { writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
-describe('dependents', () => {
-  it('are the later stages that build on one, and no others', () => {
-    expect(dependents('lists')).to.deep.equal(['training', 'evaluation', 'promotion']);
-    expect(dependents('corpus')).to.not.include('embeddings');
-    expect(dependents('embeddings')).to.deep.equal([
-      'candidates',
-      'teacher',
-      'lists',
-      'training',
-      'evaluation',
-      'promotion',
-    ]);
-    expect(dependents('promotion')).to.deep.equal([]);
+describe('Manifest', () => {
+  it('knows what builds on a stage, directly or through others, in the order in which it was begun', async () => {
+    const manifest = await Manifest.open(join(await mkdtemp(join(tmpdir(), 'listwise-')), 'manifest.json'));
+    const needs: Record<string, string[]> = {
+      ...{ corpus: [], embeddings: [], queries: ['corpus'], candidates: ['queries', 'embeddings'] },
+      ...{ lists: ['candidates'], 'train.both.1': ['lists'], training: ['lists'], 'test.both.1': ['train.both.1'] },
+    };
+    for (const [name, names] of Object.entries(needs)) {
+      const record = { complete: true, key: name, options: {}, inputs: {}, versions: {}, started: '' };
+      await manifest.put(name, { ...record, needs: Object.fromEntries(names.map((need) => [need, need])) });
+    }
+    expect(manifest.dependents('lists')).to.deep.equal(['train.both.1', 'training', 'test.both.1']);
+    expect(manifest.dependents('corpus')).to.not.include('embeddings');
+    expect(manifest.dependents('embeddings')).to.deep.equal(Object.keys(needs).slice(3));
+    expect(manifest.dependents('training')).to.deep.equal([]);
   });
 });
 

@@ -4,14 +4,14 @@ import type { Estimate } from '../specialize/stage-runner.js';
 import { duration } from './progress.js';
 
 /** A plan for people: a line a stage, what would be lost, and the sums. */
-export function describePlan(plan: RunPlan): string {
+export function describePlan(plan: RunPlan<string>): string {
   const width = Math.max(...plan.stages.map(({ stage }) => stage.length));
   const lines = plan.stages.map((one) => `${one.stage.padEnd(width)}  ${describeStage(one)}`);
   const lost = plan.invalidated.map((one) => `lost without --yes: ${describeInvalidation(one)}`);
   return [`${plan.directory}: nothing was done`, ...lines, ...lost, describeSums(plan)].join('\n');
 }
 
-function describeStage({ state, reason, estimate, seconds }: StagePlan): string {
+function describeStage({ state, reason, estimate, seconds }: StagePlan<string>): string {
   if (state === 'reused') return `done before, in ${duration(seconds ?? 0)}`;
   const what = { continued: 'goes on', invalidated: 'is done again', new: 'to do' }[state];
   return [`${what}: ${amounts(estimate!)}`, reason].filter(Boolean).join('; ');
@@ -25,7 +25,7 @@ function amounts({ count, unit, tokens, seconds, cost }: Estimate): string {
   return parts.join(', ');
 }
 
-function describeSums({ stages, tokens, seconds, cost }: RunPlan): string {
+function describeSums({ stages, tokens, seconds, cost }: RunPlan<string>): string {
   if (stages.every(({ state }) => state === 'reused')) return 'Everything is done.';
   const paid = cost === undefined ? '' : `, cost ${cost.toFixed(2)}`;
   return (

@@ -21,6 +21,7 @@ import { searchCommand } from './search.js';
 import { setupCommand } from './setup.js';
 import { specializeCommand } from './specialize.js';
 import { statusCommand } from './status.js';
+import { studyCommand } from './study.js';
 import { teachCommand } from './teach.js';
 import { trainCommand } from './train.js';
 
@@ -34,6 +35,7 @@ export interface Streams {
 /** All commands, in the order in which the help lists them. */
 export const COMMANDS: readonly CommandSpec[] = [
   specializeCommand,
+  studyCommand,
   statusCommand,
   queriesCommand,
   promptsCommand,

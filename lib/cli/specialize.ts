@@ -15,7 +15,7 @@ import { teacherOption, teacherValue } from './teacher-option.js';
 import { tellEvent, trainingOptions } from './train.js';
 
 /** Which passages and queries take part. */
-const corpusOptions: readonly OptionSpec[] = [
+export const corpusOptions: readonly OptionSpec[] = [
   ...leavingOutOptions,
   { name: 'excludeJudged', kind: 'flag', help: 'leave out passages that the test set judges' },
   {
@@ -26,7 +26,7 @@ const corpusOptions: readonly OptionSpec[] = [
   },
 ];
 
-const candidateOptions: readonly OptionSpec[] = [
+export const candidateOptions: readonly OptionSpec[] = [
   teacherOption,
   {
     name: 'retrievers',
@@ -57,7 +57,7 @@ const candidateOptions: readonly OptionSpec[] = [
   },
 ];
 
-const listOptions: readonly OptionSpec[] = [
+export const listOptions: readonly OptionSpec[] = [
   {
     name: 'listLength',
     kind: 'whole',
@@ -76,7 +76,7 @@ const listOptions: readonly OptionSpec[] = [
   { name: 'devShare', kind: 'number', value: 'share', help: 'of the lists, for early stopping (default: 0.1)' },
 ];
 
-const evaluationOptions: readonly OptionSpec[] = [
+export const evaluationOptions: readonly OptionSpec[] = [
   { name: 'data', kind: 'text', value: 'directory', help: 'test set of human queries, in the layout of BEIR' },
   { name: 'split', kind: 'text', value: 'name', help: 'which judgements of --data (default: test)' },
   { name: 'measures', kind: 'texts', value: 'name', help: 'the first decides (default: nDCG@10 R@100 RR@10 AP P@10)' },
@@ -205,7 +205,7 @@ async function planned(options: SpecializeOptions): Promise<Outcome> {
 }
 
 /** Says what would be lost, and asks whether that is meant. */
-async function agree(lost: Invalidation[], { ask }: Session): Promise<boolean> {
+export async function agree(lost: Invalidation<string>[], { ask }: Session): Promise<boolean> {
   const lines = lost.map(describeInvalidation);
   const answer = await ask(`${lines.join('\n')}\nWhat these stages did is lost. Go on?`);
   if (answer !== undefined) return answer;
@@ -216,7 +216,7 @@ async function agree(lost: Invalidation[], { ask }: Session): Promise<boolean> {
   );
 }
 
-function tell(event: StageEvent, session: Session): void {
+export function tell(event: StageEvent<string>, session: Session): void {
   const { say, detail } = session;
   const { stage, status } = event;
   if (status === 'started') detail(`${stage}: started`, event);

@@ -13,18 +13,26 @@ export interface Section {
   body: Markup;
 }
 
+/** What a page is made of. Plain text is escaped. */
+export interface PageParts {
+  title: string;
+  heading: Markup;
+  /** Below the heading. */
+  lead: Markup;
+  sections: readonly Section[];
+  /** Before the first section. */
+  before: Markup;
+  footer: Markup;
+}
+
 /**
- * The page, whole and self-contained: no script, no network, and a policy that forbids both, so that nothing which a
+ * A page, whole and self-contained: no script, no network, and a policy that forbids both, so that nothing which a
  * passage or a query says can act. Styles are one sheet, allowed by its hash.
  */
-export function reportPage(facts: RunFacts): string {
-  // A Hub name as it is; of a path its last part.
-  const model = /^[\w.-]+\/[\w.-]+$/.test(facts.model) ? facts.model : shortName(facts.model);
-  const title = `${model}, specialised`;
-  const sections = [...resultSections(facts), ...runSections(facts)];
+export function framePage({ title, heading, lead, sections, before, footer }: PageParts): string {
   const hash = createHash('sha256').update(STYLE).digest('base64');
   const policy = `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`;
-  const page = html`<!doctype html>
+  const head = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -32,26 +40,44 @@ export function reportPage(facts: RunFacts): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>${title}: report of listwise</title>
+<title>${title}</title>
 <style>`.text;
   const rest = html`</style>
 </head>
 <body>
 <header>
-<h1>${foreign(model, 80)}, specialised</h1>
-<p class="soft">A run of listwise ${facts.stages[0]?.versions['listwise']}, ${when(facts)}.</p>
+<h1>${heading}</h1>
+<p class="soft">${lead}</p>
 ${navigation(sections)}
 </header>
 <main>
-${verdictBanner(facts)}
-${findings(facts)}
+${before}
 ${sections.map(({ id, title, body }) => html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${body}</section>`)}
 </main>
-<footer><p>Made by listwise from <code>${foreign(shortName(facts.directory))}</code>; <code>listwise report</code> makes it again.</p></footer>
+<footer><p>${footer}</p></footer>
 </body>
 </html>
 `.text;
-  return page + STYLE + rest;
+  return head + STYLE + rest;
+}
+
+/** What a model is called on a page: a Hub name as it is, of a path its last part. */
+export function modelName(model: string): string {
+  return /^[\w.-]+\/[\w.-]+$/.test(model) ? model : shortName(model);
+}
+
+/** The page of a run. */
+export function reportPage(facts: RunFacts): string {
+  const model = modelName(facts.model);
+  return framePage({
+    title: `${model}, specialised: report of listwise`,
+    heading: html`${foreign(model, 80)}, specialised`,
+    lead: html`A run of listwise ${facts.stages[0]?.versions['listwise']}, ${when(facts)}.`,
+    sections: [...resultSections(facts), ...runSections(facts)],
+    before: html`${verdictBanner(facts)}
+${findings(facts)}`,
+    footer: html`Made by listwise from <code>${foreign(shortName(facts.directory))}</code>; <code>listwise report</code> makes it again.`,
+  });
 }
 
 function navigation(sections: readonly Section[]): Markup {

@@ -50,36 +50,49 @@ export class Estimator {
         return { count: queries, unit: 'queries' };
       case 'embeddings':
       case 'evaluation':
-        return this.#encoding(corpus.size, 'passages');
+        return this.encoding(corpus.size, 'passages');
       case 'candidates':
-        return this.#encoding(queries, 'queries');
+        return this.encoding(queries, 'queries');
       case 'teacher':
         return { count: kept * options.depth * options.retrievers.length, unit: 'pairs' };
       case 'lists':
         return { count: kept, unit: 'queries' };
       case 'training':
-        return this.#training(this.#known('lists', 'train') ?? kept);
+        return this.training({ train: this.#known('lists', 'train') ?? kept, dev: this.#known('lists', 'dev') ?? 0 });
       case 'promotion':
         return { count: options.guards?.length ?? 0, unit: 'guard sets' };
     }
   }
 
-  async #encoding(count: number, unit: 'passages' | 'queries'): Promise<Estimate> {
+  /** Encoding texts once, forward. */
+  async encoding(count: number, unit: 'passages' | 'queries'): Promise<Estimate> {
     const { meanTokens } = await (unit === 'passages' ? this.#samplePassages() : this.#sampleQueries());
     const tokens = Math.round(count * meanTokens);
     return { count, unit, tokens, seconds: tokens / (await this.#tokensPerSecond()) };
   }
 
-  /** All epochs: early stopping ends most runs sooner. Each distinct passage of a batch is encoded once. */
-  async #training(lists: number): Promise<Estimate> {
+  /**
+   * All epochs with their evaluations on dev: early stopping ends most runs sooner. Each distinct passage of a batch is
+   * encoded once; which lists share a batch is taken to be chance.
+   */
+  async training({ train, dev }: { train: number; dev: number }): Promise<Estimate> {
+    const { options } = this.#bench;
+    const { epochs, batchSize, maxSteps, evaluateEvery } = options as Required<typeof options>;
+    const { totalSteps, stepsPerEpoch } = planSteps({ lists: train, epochs, batchSize, maxSteps });
+    const evaluations = dev > 0 ? 1 + Math.ceil(totalSteps / Math.min(evaluateEvery ?? stepsPerEpoch, totalSteps)) : 0;
+    const trained = totalSteps * (await this.#listTokens(Math.min(batchSize, train)));
+    const evaluated = evaluations * (await this.#listTokens(dev));
+    const seconds = (PASSES * trained + evaluated) / (await this.#tokensPerSecond());
+    return { count: totalSteps, unit: 'steps', tokens: Math.round(trained + evaluated), seconds };
+  }
+
+  /** Of so many lists, drawn at random from the corpus. */
+  async #listTokens(lists: number): Promise<number> {
     const { corpus, options } = this.#bench;
-    const { epochs, batchSize, maxSteps, listLength } = options as Required<typeof options>;
-    const { totalSteps } = planSteps({ lists, epochs, batchSize, maxSteps });
-    const batch = Math.min(batchSize, lists);
-    const distinct = corpus.size * (1 - Math.exp((-batch * listLength) / corpus.size));
+    const { listLength } = options as Required<typeof options>;
+    const distinct = corpus.size * (1 - Math.exp((-lists * listLength) / corpus.size));
     const [passages, queries] = [await this.#samplePassages(), await this.#sampleQueries()];
-    const tokens = Math.round(totalSteps * (distinct * passages.meanTokens + batch * queries.meanTokens));
-    return { count: totalSteps, unit: 'steps', tokens, seconds: (PASSES * tokens) / (await this.#tokensPerSecond()) };
+    return distinct * passages.meanTokens + lists * queries.meanTokens;
   }
 
   /** Of the base model, forward, on sampled passages. */

@@ -122,7 +122,7 @@ export async function devCollection(bench: Workbench): Promise<TestCollection> {
 }
 
 /** The base model's run, from the embeddings that are there where the collection's passages are the corpus'. */
-async function baseRun(bench: Workbench, collection: TestCollection, kept: string): Promise<Run> {
+export async function baseRun(bench: Workbench, collection: TestCollection, kept: string): Promise<Run> {
   const { k } = bench.options;
   const embedder = new KeptEncoder(await bench.embedder(), kept);
   try {
@@ -140,7 +140,7 @@ async function baseRun(bench: Workbench, collection: TestCollection, kept: strin
 }
 
 /** Where the passages stand in the run's corpus, if all of them do with the same text. */
-async function rowsInCorpus(
+export async function rowsInCorpus(
   passages: readonly Passage[],
   { corpus, options }: Workbench,
 ): Promise<number[] | undefined> {

@@ -74,7 +74,7 @@ async function examine(bench: Workbench, { queries, built, dropped }: Examined):
 }
 
 /** Cosines by the embeddings that candidates were found by: the model as it is before training. */
-async function studentScores(bench: Workbench): Promise<StudentScores> {
+export async function studentScores(bench: Workbench): Promise<StudentScores> {
   const [passages, queries] = [await bench.passages(), await bench.queryEmbeddings()];
   const cosine = (a: Float32Array, b: Float32Array) =>
     innerProduct(a, b) / Math.sqrt(innerProduct(a, a) * innerProduct(b, b));

@@ -60,7 +60,7 @@ function decisive({ llm, queriesPerPassage, language, limits, replyAttempts, whe
 }
 
 /** The test queries are what the trained model is judged by: no prompt may show them. */
-async function typesOf(bench: Workbench, { queryTypes, exampleQueries }: SettledWriting): Promise<QueryType[]> {
+export async function typesOf(bench: Workbench, { queryTypes, exampleQueries }: SettledWriting): Promise<QueryType[]> {
   if (exampleQueries === undefined) return readQueryTypes(queryTypes);
   const { corpus, options } = bench;
   const { data, signal } = options;

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { DataError } from '../errors.js';
 import { writeLines } from '../formats/atomic.js';
 import type { Json } from '../hashes.js';
-import type { StageName } from './stages.js';
 
 /** What is known of a stage that was begun. */
 export interface StageRecord {
@@ -26,15 +25,15 @@ export interface StageRecord {
 
 interface ManifestFile {
   format: 1;
-  stages: Partial<Record<StageName, StageRecord>>;
+  stages: Record<string, StageRecord>;
 }
 
 /** manifest.json of a run directory: which stages were done, from what, and with what result. */
 export class Manifest {
   readonly #file: string;
-  readonly #stages: Map<StageName, StageRecord>;
+  readonly #stages: Map<string, StageRecord>;
 
-  private constructor(file: string, stages: Map<StageName, StageRecord>) {
+  private constructor(file: string, stages: Map<string, StageRecord>) {
     this.#file = file;
     this.#stages = stages;
   }
@@ -57,19 +56,35 @@ export class Manifest {
     if (parsed?.format !== 1 || typeof parsed.stages !== 'object' || parsed.stages === null) {
       throw new DataError({ file, field: 'format' }, `Expected the manifest of a run, of format 1; ${remedy}`);
     }
-    return new Manifest(file, new Map(Object.entries(parsed.stages) as [StageName, StageRecord][]));
+    return new Manifest(file, new Map(Object.entries(parsed.stages)));
   }
 
-  get(stage: StageName): StageRecord | undefined {
+  get(stage: string): StageRecord | undefined {
     return this.#stages.get(stage);
   }
 
-  async put(stage: StageName, record: StageRecord): Promise<void> {
+  /** The stages begun, in their order. */
+  names(): string[] {
+    return [...this.#stages.keys()];
+  }
+
+  /** The stages begun that build on one, directly or through others, in the order in which they were begun. */
+  dependents(stage: string): string[] {
+    const found = new Set([stage]);
+    for (let before = 0; before < found.size; ) {
+      before = found.size;
+      for (const [name, { needs }] of this.#stages)
+        if (Object.keys(needs).some((need) => found.has(need))) found.add(name);
+    }
+    return [...this.#stages.keys()].filter((name) => name !== stage && found.has(name));
+  }
+
+  async put(stage: string, record: StageRecord): Promise<void> {
     this.#stages.set(stage, record);
     await this.#write();
   }
 
-  async remove(stages: readonly StageName[]): Promise<void> {
+  async remove(stages: readonly string[]): Promise<void> {
     for (const stage of stages) this.#stages.delete(stage);
     await this.#write();
   }

@@ -2,7 +2,6 @@ import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory, writing } from '../formats/writing.js';
 import { FILES } from './run-directory.js';
-import type { StageName } from './stages.js';
 
 /** What a stage has done before it is complete. */
 export interface PartialWork {
@@ -17,7 +16,7 @@ export interface PartialWork {
 const KEY_DIGITS = 16;
 
 /** Opens a stage's partial directory under its key; what other keys left is removed. */
-export async function openPartial(run: string, stage: StageName, key: string): Promise<PartialWork> {
+export async function openPartial(run: string, stage: string, key: string): Promise<PartialWork> {
   const name = `${stage}-${key.slice(0, KEY_DIGITS)}`;
   for (const other of await partialDirectories(run, stage))
     if (other !== name) await remove(join(run, FILES.partial, other));
@@ -27,7 +26,7 @@ export async function openPartial(run: string, stage: StageName, key: string): P
 }
 
 /** Whether a stage left anything when it was stopped, under whatever key. */
-export async function hasPartialWork(run: string, stage: StageName): Promise<boolean> {
+export async function hasPartialWork(run: string, stage: string): Promise<boolean> {
   for (const name of await partialDirectories(run, stage)) {
     if ((await readdir(join(run, FILES.partial, name))).length > 0) return true;
   }
@@ -35,13 +34,13 @@ export async function hasPartialWork(run: string, stage: StageName): Promise<boo
 }
 
 /** Removes what a stage left while it was not complete. */
-export async function removePartial(run: string, stage: StageName): Promise<void> {
+export async function removePartial(run: string, stage: string): Promise<void> {
   for (const name of await partialDirectories(run, stage)) await remove(join(run, FILES.partial, name));
   // Not empty where another stage left something, which stays.
   await rmdir(join(run, FILES.partial)).catch(() => {});
 }
 
-async function partialDirectories(run: string, stage: StageName): Promise<string[]> {
+async function partialDirectories(run: string, stage: string): Promise<string[]> {
   const names = await readdir(join(run, FILES.partial)).catch(() => []);
   return names.filter((name) => name.startsWith(`${stage}-`));
 }

@@ -8,8 +8,8 @@ import type { Estimate, PlannedStage } from './stage-runner.js';
 import type { StageName } from './stages.js';
 
 /** What is to become of a stage. */
-export interface StagePlan {
-  stage: StageName;
+export interface StagePlan<Name extends string = StageName> {
+  stage: Name;
   /** 'reused': complete. 'continued': begun, and goes on. 'invalidated': done again. 'new': not begun. */
   state: PlannedStage['state'];
   /** Why it is done again. */
@@ -22,12 +22,12 @@ export interface StagePlan {
 }
 
 /** What `specialize` would do with the same options. */
-export interface RunPlan {
+export interface RunPlan<Name extends string = StageName> {
   /** The run directory. */
   directory: string;
-  stages: StagePlan[];
+  stages: StagePlan<Name>[];
   /** Work that would be lost; see `onInvalidate`. */
-  invalidated: Invalidation[];
+  invalidated: Invalidation<Name>[];
   /** Sums over what is to be done. Seconds are those of the models here alone. */
   tokens: number;
   seconds: number;
@@ -47,12 +47,27 @@ export async function planSpecialization(given: SpecializeOptions): Promise<RunP
   const manifest = await Manifest.open(place.directory.file('manifest'));
   const planned = await runner.plan(await makeStages(bench));
   const estimator = new Estimator(bench, usable(manifest, planned));
-  const stages: StagePlan[] = [];
-  for (const one of planned) stages.push(await describeStage(one, manifest, estimator));
+  return summarizePlan(planned, { directory: place.directory.path, manifest, estimator });
+}
+
+export interface PlanParts {
+  directory: string;
+  manifest: Manifest;
+  /** For the stages of a run; others have estimates of their own. */
+  estimator: Estimator;
+}
+
+/** A plan with estimates and their sums. */
+export async function summarizePlan<Name extends string>(
+  planned: readonly PlannedStage<Name>[],
+  { directory, ...parts }: PlanParts,
+): Promise<RunPlan<Name>> {
+  const stages: StagePlan<Name>[] = [];
+  for (const one of planned) stages.push(await describeStage(one, parts));
   const sum = (name: 'tokens' | 'seconds') => stages.reduce((total, one) => total + (one.estimate?.[name] ?? 0), 0);
   const costs = stages.flatMap(({ estimate }) => (estimate?.cost === undefined ? [] : [estimate.cost]));
   return {
-    directory: place.directory.path,
+    directory,
     stages,
     invalidated: invalidations(planned),
     tokens: sum('tokens'),
@@ -62,18 +77,20 @@ export async function planSpecialization(given: SpecializeOptions): Promise<RunP
 }
 
 /** The records of stages that are reused: what the others counted does not hold any more. */
-function usable(manifest: Manifest, planned: readonly PlannedStage[]): Pick<Manifest, 'get'> {
+export function usable(manifest: Manifest, planned: readonly PlannedStage<string>[]): Pick<Manifest, 'get'> {
   const reused = new Set(planned.filter(({ state }) => state === 'reused').map(({ stage }) => stage.name));
   return { get: (stage) => (reused.has(stage) ? manifest.get(stage) : undefined) };
 }
 
-async function describeStage(planned: PlannedStage, manifest: Manifest, estimator: Estimator): Promise<StagePlan> {
-  const { stage, state, reason } = planned;
+async function describeStage<Name extends string>(
+  { stage, state, reason }: PlannedStage<Name>,
+  { manifest, estimator }: Omit<PlanParts, 'directory'>,
+): Promise<StagePlan<Name>> {
   if (state === 'reused') {
     const { counts, seconds } = manifest.get(stage.name)!;
     return { stage: stage.name, state, counts, seconds };
   }
-  const estimate = stage.estimate ? await stage.estimate() : await estimator.of(stage.name);
+  const estimate = stage.estimate ? await stage.estimate() : await estimator.of(stage.name as StageName);
   if (stage.name === 'queries') estimator.expectQueries(estimate.count);
   return { stage: stage.name, state, ...(reason !== undefined && { reason }), estimate };
 }

@@ -4,7 +4,6 @@ import { type ProcessMark, thisProcess } from '../setup/processes.js';
 import type { Progress } from '../types.js';
 import type { RunDirectory } from './run-directory.js';
 import type { StageEvent } from './stage-runner.js';
-import type { StageName } from './stages.js';
 
 const MS_BETWEEN_WRITES = 1_000;
 
@@ -15,7 +14,7 @@ export interface RunState {
   started: string;
   updated: string;
   /** The stage under way, and when it began. */
-  stage?: StageName;
+  stage?: string;
   stageStarted?: string;
   /** What was reported last, with how many a second since the stage began to count this. */
   progress?: Progress & { rate?: number };
@@ -41,7 +40,7 @@ export class RunProgress {
     this.#write();
   }
 
-  stage({ stage, status }: StageEvent): void {
+  stage({ stage, status }: StageEvent<string>): void {
     if (status !== 'started' && status !== 'done') return;
     const { progress: _, stage: __, stageStarted: ___, ...rest } = this.#state;
     const isStart = status === 'started';

@@ -6,19 +6,19 @@ import { versions } from '../versions.js';
 import { changesOf } from './changes.js';
 import type { Manifest, StageRecord } from './manifest.js';
 import { hasPartialWork, openPartial, type PartialWork, removePartial } from './partial-work.js';
-import { dependents, NEEDS, type StageName } from './stages.js';
+import { needsOf, type StageName } from './stages.js';
 import type { InputSource } from './workbench.js';
 
 /** What a run tells of its stages. */
-export type StageEvent =
+export type StageEvent<Name extends string = StageName> =
   /** The stage is complete with the same options and inputs: nothing is done. */
-  | { stage: StageName; status: 'reused'; counts: Json; seconds: number }
+  | { stage: Name; status: 'reused'; counts: Json; seconds: number }
   /** The same stage was begun before and not finished: it goes on from what it left. */
-  | { stage: StageName; status: 'continued' }
+  | { stage: Name; status: 'continued' }
   /** It was done before, but not like this, so it and the later stages that build on it are done again. */
-  | { stage: StageName; status: 'invalidated'; reason: string; later: StageName[] }
-  | { stage: StageName; status: 'started' }
-  | { stage: StageName; status: 'done'; counts: Json; seconds: number };
+  | { stage: Name; status: 'invalidated'; reason: string; later: Name[] }
+  | { stage: Name; status: 'started' }
+  | { stage: Name; status: 'done'; counts: Json; seconds: number };
 
 /** What a stage is about to work on, as far as it can be known before, and what that would take. */
 export interface Estimate {
@@ -32,8 +32,10 @@ export interface Estimate {
   cost?: number;
 }
 
-export interface Stage {
-  name: StageName;
+export interface Stage<Name extends string = StageName> {
+  name: Name;
+  /** What it builds on directly. Default: what NEEDS says. */
+  needs?: readonly string[];
   /** Whatever decides the result beside the inputs. */
   options: Record<string, Json | undefined>;
   /** SHA-256 of what comes from outside of the run, by name. */
@@ -51,45 +53,51 @@ export interface Stage {
 }
 
 /** What is to become of a stage, and why. */
-export interface PlannedStage {
-  stage: Stage;
+export interface PlannedStage<Name extends string = StageName> {
+  stage: Stage<Name>;
   record: StageRecord;
   /** 'new' where nothing of it is there. */
   state: 'reused' | 'continued' | 'invalidated' | 'new';
   /** Why it is done again. */
   reason?: string;
   /** The earlier stage whose being done again is the reason, if its own options and inputs are the same. */
-  after?: StageName;
+  after?: string;
   /** Of a stage that is done again for its own reasons: the later ones that are lost with it. */
-  later: StageName[];
+  later: Name[];
   /** Whether work that was done is lost. */
   loses: boolean;
 }
 
-export interface RunnerOptions {
+export interface RunnerOptions<Name extends string = StageName> {
   directory: string;
   manifest: Manifest;
   signal?: AbortSignal;
-  onStage?: (event: StageEvent) => void;
+  onStage?: (event: StageEvent<Name>) => void;
 }
 
 /** Does stages that are not done already, and keeps the manifest. */
-export class StageRunner {
-  readonly #options: RunnerOptions;
+export class StageRunner<Name extends string = StageName> {
+  readonly #options: RunnerOptions<Name>;
 
-  constructor(options: RunnerOptions) {
+  constructor(options: RunnerOptions<Name>) {
     this.#options = options;
   }
 
-  /** What is to become of stages, each after those that it builds on. Reads, and changes nothing. */
-  async plan(stages: readonly Stage[]): Promise<PlannedStage[]> {
-    const planned: PlannedStage[] = [];
-    for (const stage of stages) planned.push(await this.#planStage(stage, planned));
+  /**
+   * What is to become of stages, each after those that it builds on. Reads, and changes nothing.
+   * @param before stages that were planned already, on which these may build
+   */
+  async plan(
+    stages: readonly Stage<Name>[],
+    before: readonly PlannedStage<Name>[] = [],
+  ): Promise<PlannedStage<Name>[]> {
+    const planned: PlannedStage<Name>[] = [];
+    for (const stage of stages) planned.push(await this.#planStage(stage, [...before, ...planned]));
     return planned;
   }
 
   /** Does what was planned. @returns what the stage counted, now or when it was done */
-  async run({ stage, record, state, reason, after, later }: PlannedStage): Promise<Json> {
+  async run({ stage, record, state, reason, after, later }: PlannedStage<Name>): Promise<Json> {
     const { manifest, signal, onStage } = this.#options;
     signal?.throwIfAborted();
     const { name } = stage;
@@ -106,7 +114,7 @@ export class StageRunner {
     return this.#do(stage, record);
   }
 
-  async #do(stage: Stage, record: StageRecord): Promise<Json> {
+  async #do(stage: Stage<Name>, record: StageRecord): Promise<Json> {
     const { directory, manifest, signal, onStage } = this.#options;
     onStage?.({ stage: stage.name, status: 'started' });
     await checkSources(stage);
@@ -124,7 +132,7 @@ export class StageRunner {
     return counts;
   }
 
-  async #planStage(stage: Stage, before: readonly PlannedStage[]): Promise<PlannedStage> {
+  async #planStage(stage: Stage<Name>, before: readonly PlannedStage<Name>[]): Promise<PlannedStage<Name>> {
     const { manifest, directory } = this.#options;
     const { name } = stage;
     const record = await this.#newRecord(stage, before);
@@ -132,11 +140,11 @@ export class StageRunner {
     const earlier = manifest.get(name);
     if (!earlier) return { ...plan, state: 'new' };
     if (earlier.key === record.key && !earlier.complete) return { ...plan, state: 'continued' };
-    const again = before.find((one) => one.state !== 'reused' && NEEDS[name].includes(one.stage.name));
+    const again = before.find((one) => one.state !== 'reused' && needsOf(stage).includes(one.stage.name));
     const reason = await this.#reason(earlier, record, stage.again);
     const loses = earlier.complete || (await hasPartialWork(directory, name));
     if (reason?.isOwn || (reason && !again)) {
-      const later = dependents(name).filter((one) => manifest.get(one));
+      const later = manifest.dependents(name) as Name[];
       return { ...plan, state: 'invalidated', reason: reason.text, later, loses };
     }
     if (!again) return { ...plan, state: 'reused' };
@@ -158,9 +166,10 @@ export class StageRunner {
     return changed === undefined ? undefined : { text: changed, isOwn: true };
   }
 
-  async #newRecord({ name, options, inputs }: Stage, before: readonly PlannedStage[]): Promise<StageRecord> {
-    const keyOf = (need: StageName) => before.find(({ stage }) => stage.name === need)!.record.key;
-    const needs = Object.fromEntries(NEEDS[name].map((need) => [need, keyOf(need)]));
+  async #newRecord(stage: Stage<Name>, before: readonly PlannedStage<Name>[]): Promise<StageRecord> {
+    const { name, options, inputs } = stage;
+    const keyOf = (need: string) => before.find((one) => one.stage.name === need)!.record.key;
+    const needs = Object.fromEntries(needsOf(stage).map((need) => [need, keyOf(need)]));
     const current = await versions();
     const key = hashJson({ name, options, inputs, needs, listwise: current.listwise! });
     return { complete: false, key, options, inputs, needs, versions: current, started: new Date().toISOString() };
@@ -182,7 +191,7 @@ export class StageRunner {
 }
 
 /** @throws DataError if a file that the stage reads is not what it was when the run started */
-async function checkSources({ name, inputs, sources = {} }: Stage): Promise<void> {
+async function checkSources({ name, inputs, sources = {} }: Stage<string>): Promise<void> {
   for (const [source, { path, hash }] of Object.entries(sources)) {
     if ((await hash()) === inputs[source]) continue;
     const problem =

@@ -26,11 +26,9 @@ export const NEEDS: Readonly<Record<StageName, readonly StageName[]>> = {
   promotion: ['evaluation'],
 };
 
-/** The stages that build on one, directly or through others, in their order. */
-export function dependents(stage: StageName): StageName[] {
-  const found = new Set<StageName>([stage]);
-  for (const later of STAGES) if (NEEDS[later].some((need) => found.has(need))) found.add(later);
-  return [...found].filter((name) => name !== stage);
+/** What a stage builds on directly: what it says itself, as those of a study do, or what is so in every run. */
+export function needsOf({ name, needs }: { name: string; needs?: readonly string[] }): readonly string[] {
+  return needs ?? NEEDS[name as StageName];
 }
 
 /** The stages that one builds on, directly or through others, and itself, in their order. */

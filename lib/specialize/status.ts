@@ -7,10 +7,10 @@ import type { Progress } from '../types.js';
 import { Manifest } from './manifest.js';
 import { RunDirectory } from './run-directory.js';
 import { readRunState } from './run-progress.js';
-import { STAGES, type StageName } from './stages.js';
+import { STAGES, upTo } from './stages.js';
 
 export interface StageStatus {
-  stage: StageName;
+  stage: string;
   /** 'begun' was started and not finished, and is not under way. */
   state: 'done' | 'running' | 'begun' | 'to do';
   /** When it began, by ISO 8601. */
@@ -68,11 +68,20 @@ export async function runStatus(output: string): Promise<RunStatus> {
     ...(progress && { progress }),
     ...(updated !== undefined && { updated }),
     ...(error !== undefined && !isRunning && { error }),
-    stages: STAGES.map((stage) => stageStatus(stage, manifest, isRunning ? noted?.stage : undefined)),
+    stages: stagesIn(manifest).map((stage) => stageStatus(stage, manifest, isRunning ? noted?.stage : undefined)),
   };
 }
 
-function stageStatus(stage: StageName, manifest: Manifest, running: StageName | undefined): StageStatus {
+/** Those of a run; where there is a study, its own too, and of those after the lists what was begun. */
+function stagesIn(manifest: Manifest): readonly string[] {
+  const isOfRun = (name: string) => (STAGES as readonly string[]).includes(name);
+  const studied = manifest.names().filter((name) => !isOfRun(name));
+  if (studied.length === 0) return STAGES;
+  const shared: readonly string[] = upTo('lists');
+  return [...STAGES.filter((name) => shared.includes(name) || manifest.get(name)), ...studied];
+}
+
+function stageStatus(stage: string, manifest: Manifest, running: string | undefined): StageStatus {
   const record = manifest.get(stage);
   if (!record) return { stage, state: running === stage ? 'running' : 'to do' };
   const { complete, started, seconds, counts } = record;

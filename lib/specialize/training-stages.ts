@@ -40,7 +40,11 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
 }
 
 /** Judgements and queries of the people's dev set, if there is one. */
-async function hashDevData({ devData, devSplit = 'dev', signal }: SettledOptions): Promise<Record<string, string>> {
+export async function hashDevData({
+  devData,
+  devSplit = 'dev',
+  signal,
+}: SettledOptions): Promise<Record<string, string>> {
   if (devData === undefined) return {};
   const names = ['queries.jsonl', join('qrels', `${devSplit}.tsv`)];
   const hashes = names.map((name) =>
@@ -49,11 +53,11 @@ async function hashDevData({ devData, devSplit = 'dev', signal }: SettledOptions
   return { 'dev data': hashJson(await Promise.all(hashes)) };
 }
 
-function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {
+export function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => trainingChoices.includes(name)));
 }
 
-function countsOf({ steps, stopped, teacherTemperature, temperatureMatch, ...rest }: TrainingResult): Json {
+export function countsOf({ steps, stopped, teacherTemperature, temperatureMatch, ...rest }: TrainingResult): Json {
   const { lists, base, best, seconds } = rest;
   const { train, dev, listLength, passages } = lists;
   const losses = (record: TrainingResult['best']) =>

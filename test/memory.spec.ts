@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { StepResult, TrainerMemory } from '../lib/native.js';
 
-const program = fileURLToPath(new URL('programs/memory.ts', import.meta.url));
+const program = (name: string) => fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
 const PLENTY = 2 ** 30;
 
 interface Outcome {
@@ -17,10 +17,12 @@ interface Outcome {
   loss: number;
 }
 
-async function run<T>(...args: (string | number)[]): Promise<T> {
+const run = <T>(...args: (string | number)[]) => runProgram<T>('memory', ...args);
+
+async function runProgram<T>(name: string, ...args: (string | number)[]): Promise<T> {
   // One thread: libgomp ends the process if it can't make the others, and each worker of Node's has its own.
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', program, ...args.map(String)], {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', program(name), ...args.map(String)], {
     env,
   });
   return JSON.parse(stdout) as T;
@@ -57,6 +59,21 @@ describe('a training step under a real limit of memory', function () {
     );
     expect(off).to.be.below(3e-5);
     expect(steps).to.equal(2);
+  });
+});
+
+describe("attention's own memory", function () {
+  this.timeout(120_000);
+
+  it('is an error where there is none, and no end of the process', async () => {
+    const { code, message, length } = await runProgram<{ code?: string; message?: string; length: number }>(
+      'attention-room',
+    );
+    expect(code).to.equal('OUT_OF_MEMORY');
+    expect(message).to.match(
+      /^Out of memory: the system refused \d{8} bytes that one thread's attention works in; use shorter texts/,
+    );
+    expect(length).to.be.closeTo(1, 1e-5);
   });
 });
 

@@ -1,11 +1,10 @@
 // Takes a training step with plenty of memory and again under a real limit on the process's address space, and prints
 // what became of it, for test/memory.spec.ts. Arguments: keepBytes, and the megabytes that the limit leaves; or
 // 'measure' and keepBytes for what a step takes without a limit.
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { readModelDirectory } from '../../lib/models/directory.js';
 import { type EncoderSpec, native, type PackedTexts, runJob, type StepArgs } from '../../lib/native.js';
 import { Random } from '../../lib/random.js';
+import { limitAddressSpace } from '../address-space.js';
 import { norm, writeTinyModel } from '../helpers.js';
 
 const config = { hidden_size: 256, num_attention_heads: 4, intermediate_size: 1024, max_position_embeddings: 160 };
@@ -43,13 +42,6 @@ async function trainerOf(spec: EncoderSpec) {
   return { encoder, trainer, gradient };
 }
 
-/** Bounds the address space of this process to what it has now and so many megabytes; without a number, not at all. */
-function limit(megabytes?: number): void {
-  const now = Number(/VmSize:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
-  const bytes = megabytes === undefined ? 'unlimited' : Math.round(now + megabytes * 2 ** 20);
-  execFileSync('prlimit', ['--pid', String(process.pid), `--as=${bytes}:unlimited`]);
-}
-
 const {
   architecture,
   weightNames,
@@ -72,12 +64,12 @@ if (process.argv[2] === 'measure') {
   const bound = await trainerOf(spec);
   // Gradient and moments are made by a step that leaves the weights: only the work of the second is bounded.
   await runJob(() => bound.trainer.step({ ...stepArgs(0, 200), learningRate: 0 }));
-  limit(megabytes);
+  limitAddressSpace(megabytes);
   const outcome = await runJob(() => bound.trainer.step(args)).then(
     (result) => ({ result }),
     (error) => ({ code: error.code, message: error.message }),
   );
-  limit();
+  limitAddressSpace();
   if ('code' in outcome) await runJob(() => bound.trainer.step(args));
   const offs = bound.gradient().map((values, i) => norm(values.map((value, j) => value - wanted[i]![j]!)));
   const off = norm(offs) / norm(wanted.map((values) => norm(values)));

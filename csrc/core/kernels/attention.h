@@ -28,7 +28,7 @@ static inline float* scratch(int64_t numbers) {
     std::free(memory.data);
     memory.size = 0;
     memory.data = static_cast<float*>(std::malloc(static_cast<size_t>(numbers) * sizeof(float)));
-    if (memory.data == nullptr) std::abort();
+    if (memory.data == nullptr) refuseRoom(numbers * static_cast<int64_t>(sizeof(float)));
     memory.size = numbers;
   }
   return memory.data;

@@ -2,6 +2,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
+
+#include "../error.h"
 
 namespace listwise::core::kernels {
 
@@ -47,6 +50,13 @@ static const Table& pick() {
     if (canRun(*set)) return *set;
   }
   return baseline::table;
+}
+
+void refuseRoom(int64_t bytes) {
+  throw Error(
+      "OUT_OF_MEMORY",
+      "Out of memory: the system refused " + std::to_string(bytes) +
+          " bytes that one thread's attention works in; use shorter texts or fewer threads.");
 }
 
 const Table& table() {

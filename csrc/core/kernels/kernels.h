@@ -104,6 +104,10 @@ struct Int8Product {
 
 constexpr int64_t int8BlockRows = 64;
 
+// Throws OUT_OF_MEMORY for a kernel that got no room to work in. Not in the kernels' own files:
+// what they share with other files must not be compiled for their instruction set.
+[[noreturn]] void refuseRoom(int64_t bytes);
+
 // One set of kernels, compiled once for each instruction set. Each works on one unit of work in the
 // calling thread; who calls them spreads units over threads. They are exact fp32: exp and erf to
 // about 1e-7, no flushing, no fast-math.

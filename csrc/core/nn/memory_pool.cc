@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <new>
 #include <unordered_map>
 
 #include "../error.h"
@@ -92,9 +93,14 @@ class PoolingAllocator final : public c10::Allocator {
     }
     mapped_ += size;
     peak_ = std::max(peak_, mapped_);
+    try {
+      used_[memory] = size;
+    } catch (const std::bad_alloc&) {
+      unmap(memory, size);
+      throw;
+    }
     // Best effort: large pages make the first touch of a block several times cheaper.
     ::madvise(memory, size, MADV_HUGEPAGE);
-    used_[memory] = size;
     return memory;
   }
 
@@ -107,13 +113,19 @@ class PoolingAllocator final : public c10::Allocator {
     const std::lock_guard lock(mutex_);
     const auto found = used_.find(memory);
     if (found == used_.end()) return false;
-    if (users_ > 0) {
-      free_.emplace(found->second, memory);
-    } else {
-      unmap(memory, found->second);
-    }
+    if (users_ == 0 || !keep(memory, found->second)) unmap(memory, found->second);
     used_.erase(found);
     return true;
+  }
+
+  // Must not throw: a tensor is being destroyed, maybe because memory ran out.
+  bool keep(void* memory, size_t size) noexcept {
+    try {
+      free_.emplace(size, memory);
+      return true;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
   }
 
   static void* map(size_t size) {

@@ -179,36 +179,29 @@ Napi::Value Trainer::steps(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value Trainer::saveState(const Napi::CallbackInfo& info) {
+Napi::Value Trainer::workOnFile(const Napi::CallbackInfo& info, const char* name,
+                                void (*work)(core::Trainer&, const std::string& file)) {
   return guarded(info.Env(), [&] {
     const auto self = core();
-    Args args(info[0], "saveState");
+    Args args(info[0], name);
     const auto file = args.string("file");
     args.done();
     return Job<bool, Holds>::start(
         info.Env(), holds(info),
         [=](const core::CancelToken&) {
-          self->trainer.saveState(file);
+          work(self->trainer, file);
           return true;
         },
         [](Napi::Env env, bool&) { return env.Undefined(); });
   });
 }
 
+Napi::Value Trainer::saveState(const Napi::CallbackInfo& info) {
+  return workOnFile(info, "saveState", [](auto& trainer, auto& file) { trainer.saveState(file); });
+}
+
 Napi::Value Trainer::loadState(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    const auto self = core();
-    Args args(info[0], "loadState");
-    const auto file = args.string("file");
-    args.done();
-    return Job<bool, Holds>::start(
-        info.Env(), holds(info),
-        [=](const core::CancelToken&) {
-          self->trainer.loadState(file);
-          return true;
-        },
-        [](Napi::Env env, bool&) { return env.Undefined(); });
-  });
+  return workOnFile(info, "loadState", [](auto& trainer, auto& file) { trainer.loadState(file); });
 }
 
 Napi::Value Trainer::dispose(const Napi::CallbackInfo& info) {

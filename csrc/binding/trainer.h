@@ -29,6 +29,9 @@ class Trainer : public Napi::ObjectWrap<Trainer> {
   Napi::Value saveState(const Napi::CallbackInfo& info);
   Napi::Value loadState(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
+  // A job that needs a file's name and gives nothing.
+  Napi::Value workOnFile(const Napi::CallbackInfo& info, const char* name,
+                         void (*work)(core::Trainer&, const std::string& file));
 
   std::shared_ptr<Core> core_;  // empty once disposed
   Napi::ObjectReference encoder_;

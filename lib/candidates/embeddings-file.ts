@@ -2,15 +2,14 @@ import { readSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Corpus } from '../corpus/corpus.js';
-import { passageText } from '../corpus/passage.js';
 import { DataError } from '../errors.js';
 import type { TextEmbedder } from '../evaluation/retrieval.js';
-import { breather } from '../event-loop.js';
 import { writeLines } from '../formats/atomic.js';
 import { makeDirectory, writing } from '../formats/writing.js';
 import type { TopK } from '../native.js';
 import { ExactSearch, type Rows } from '../search.js';
 import type { LongWork, Progress } from '../types.js';
+import { textsOf } from './embeddings.js';
 import {
   type NpyLayout,
   type NumberType,
@@ -187,15 +186,4 @@ async function begunRows(partial: string, beside: string, wanted: Omit<Begun, 'd
     .catch(() => ({ size: 0 }));
   const needed = npyHeader(wanted).length + begun.done * wanted.columns * numberBytes(wanted.type);
   return size >= needed ? begun.done : 0;
-}
-
-/** Texts of consecutive passages as a model reads them. */
-async function textsOf(corpus: Corpus, start: number, count: number, signal?: AbortSignal): Promise<string[]> {
-  const breathe = breather(signal);
-  const texts: string[] = [];
-  for (let row = start; row < start + count; row++) {
-    texts.push(passageText(corpus.at(row)));
-    await breathe();
-  }
-  return texts;
 }

@@ -59,7 +59,8 @@ export class Embeddings {
 /** Passages whose texts are at hand at one time. */
 const WINDOW = 16384;
 
-async function textsOf(corpus: Corpus, start: number, count: number, signal?: AbortSignal): Promise<string[]> {
+/** Texts of consecutive passages as a model reads them. */
+export async function textsOf(corpus: Corpus, start: number, count: number, signal?: AbortSignal): Promise<string[]> {
   const breathe = breather(signal);
   const texts: string[] = [];
   for (let row = start; row < start + count; row++) {

@@ -10,6 +10,7 @@ import { NativeQueue } from './models/native-queue.js';
 import { gatherTexts, rowsByLength } from './models/packed-texts.js';
 import type { PackedPairs, Pair } from './models/pairs.js';
 import { SCORING_ACTIVATIONS } from './models/scoring-activation.js';
+import { callTokens, mostTokens } from './models/token-budget.js';
 import { runJob } from './native.js';
 import { rejectUnknownOptions } from './option-names.js';
 import type { LongWork } from './types.js';
@@ -22,9 +23,6 @@ export interface PairGroup {
 
 /** Pairs that are tokenised and sorted by length together. */
 const WINDOW_PAIRS = 4096;
-/** Tokens in one native call, and in one micro-batch of it. */
-const CALL_TOKENS = 8192;
-const TOKEN_BUDGET = 4096;
 
 /** A model that reads a query and a passage together and scores them. Calls may overlap: they are served in turn. */
 export class CrossEncoder implements AsyncDisposable {
@@ -104,7 +102,7 @@ export class CrossEncoder implements AsyncDisposable {
       const places = Array.from({ length: size }, (_, i) => start + i).filter((place) => !tooLong.has(place - start));
       for (const place of tooLong) scores[start + place] = Number.NaN;
       done += tooLong.size;
-      for (const rows of rowsByLength(packed, CALL_TOKENS)) {
+      for (const rows of rowsByLength(packed, callTokens(this.#model.encoder.device))) {
         const computed = await this.#scoreRows(packed, rows, signal);
         for (const [i, row] of rows.entries()) scores[places[row]!] = computed[i]!;
         done += rows.length;
@@ -118,7 +116,7 @@ export class CrossEncoder implements AsyncDisposable {
     const { encoder, directory, scoring, activation } = this.#model;
     const args = {
       ...gatherTexts(packed, rows),
-      ...{ pooling: directory.head.pooling, normalize: false, tokenBudget: TOKEN_BUDGET },
+      ...{ pooling: directory.head.pooling, normalize: false, tokenBudget: mostTokens(encoder.device) },
     };
     const logits = await runJob(() => encoder.encode(args), signal);
     const width = encoder.dimension;

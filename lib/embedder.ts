@@ -6,6 +6,7 @@ import { NativeQueue } from './models/native-queue.js';
 import { gatherTexts, rowsByLength } from './models/packed-texts.js';
 import { saveModel } from './models/saved-model.js';
 import type { ModelSettings } from './models/settings.js';
+import { callTokens, mostTokens } from './models/token-budget.js';
 import { type PackedTexts, runJob } from './native.js';
 import { rejectUnknownOptions } from './option-names.js';
 import type { LongWork } from './types.js';
@@ -19,10 +20,6 @@ export interface EncodeOptions extends LongWork {
 
 /** Texts that are tokenised and sorted by length together. */
 const WINDOW_TEXTS = 4096;
-/** Tokens in one native call: about a second on two cores for a small model, so that progress shows. */
-const CALL_TOKENS = 8192;
-/** Tokens in one micro-batch of a call. */
-const TOKEN_BUDGET = 4096;
 
 /** A model that turns texts into embeddings. Calls may overlap: they are served in the order they came. */
 export class Embedder implements AsyncDisposable {
@@ -116,7 +113,7 @@ export class Embedder implements AsyncDisposable {
       // The next window is tokenised while this one is encoded; should that fail, it shows when it is awaited.
       ahead = pack(start + WINDOW_TEXTS);
       ahead.catch(() => {});
-      for (const rows of rowsByLength(window, CALL_TOKENS)) {
+      for (const rows of rowsByLength(window, callTokens(this.device))) {
         await this.#encodeRows(window, rows, { embeddings, start, signal });
         done += rows.length;
         onProgress?.({ stage: 'encoding', done, total: texts.length, unit });
@@ -132,7 +129,7 @@ export class Embedder implements AsyncDisposable {
   ): Promise<void> {
     const { encoder, settings } = this.#model;
     const { pooling, normalize } = settings;
-    const args = { ...gatherTexts(window, rows), pooling, normalize, tokenBudget: TOKEN_BUDGET };
+    const args = { ...gatherTexts(window, rows), pooling, normalize, tokenBudget: mostTokens(this.device) };
     const encoded = await runJob(() => encoder.encode(args), to.signal);
     for (let i = 0; i < rows.length; i++) {
       const row = encoded.subarray(i * this.dimension, (i + 1) * this.dimension);

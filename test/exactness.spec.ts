@@ -125,6 +125,18 @@ describe('a training step', () => {
     });
   }
 
+  it('has the same bits whatever is kept for the way back', async () => {
+    const batch = { ...(await repeatedBatch()), tokenBudget: 40 };
+    const [all, some, nothing] = await Promise.all(
+      [2 ** 30, 200_000, 0].map((keepBytes) => stepOnce({ ...batch, keepBytes })),
+    );
+    expect(some!.result.recomputedTokens).to.be.within(1, some!.result.tokens - 1);
+    for (const other of [some, nothing]) {
+      expect(other!.result.loss).to.equal(all!.result.loss);
+      expect(other!.gradients).to.deep.equal(all!.gradients);
+    }
+  });
+
   it('without a weight for InfoNCE computes the slots alone, to the same gradient', async () => {
     const batch = await repeatedBatch();
     const sparse = await stepOnce({ ...batch, loss: { ...loss, contrastiveWeight: 0 } });

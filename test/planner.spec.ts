@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { TrainerMemory } from '../lib/native.js';
 import { formatMemorySize, parseMemorySize } from '../lib/training/memory-size.js';
+import type { TrainingOptions } from '../lib/training/options.js';
 import { describePlan, type MemoryLimits, planMemory } from '../lib/training/planner.js';
 import type { TrainingEvent } from '../lib/training/run-start.js';
 import { trainListwise } from '../lib/training/train.js';
@@ -86,7 +87,7 @@ describe('planMemory', () => {
   it("plans with a GPU's own free memory, or with little where it cannot be told", () => {
     const limits = { device: 'cuda' as const, free: 1, used: 1 };
     const told = planMemory(batch, { ...memory, freeDeviceBytes: 80_000 * MB }, limits);
-    expect(told).to.include({ mode: 'keep', roomBytes: 72_000 * MB });
+    expect(told).to.include({ mode: 'keep', roomBytes: 72_000 * MB, tokenBudget: 32_768 });
     expect(planMemory(batch, memory, limits)).to.include({ mode: 'mix', roomBytes: 2 ** 32 });
   });
 });
@@ -132,6 +133,51 @@ describe('trainListwise and memory', () => {
       expect(record.repeatedSlots).to.equal(60 - record.uniquePassages);
       expect(record.rssBytes).to.be.within(1e7, record.peakRssBytes);
     }
+  });
+
+  describe('killed before its first checkpoint with steps', () => {
+    const weightsIn = (directory: string) => readFileSync(join(directory, 'model', 'model.safetensors'));
+    const newOutput = () => join(temporaryDirectory(), 'run');
+    const options = { ...quick, maxSteps: 4, checkpointEvery: 100 };
+
+    /** Trains with so much memory free, or with what there is. */
+    async function train(more: { output: string } & Partial<TrainingOptions>, free?: number) {
+      const told = process.availableMemory;
+      if (free !== undefined) process.availableMemory = () => free;
+      const budgets: number[] = [];
+      const onEvent = (event: TrainingEvent) => event.kind === 'plan' && budgets.push(event.plan.tokenBudget);
+      try {
+        await trainListwise({ ...options, onEvent, ...more });
+      } finally {
+        process.availableMemory = told;
+      }
+      return budgets;
+    }
+
+    /** Where there is hardly any memory, until after the second step. */
+    async function trainAndStop(): Promise<string> {
+      const output = newOutput();
+      const stop = new AbortController();
+      const onStep = ({ step }: { step: number }) => step === 2 && stop.abort(new Error('stopped'));
+      expect(await rejection(train({ output, signal: stop.signal, onStep }, 0))).to.have.property('message', 'stopped');
+      expect(readdirSync(join(output, 'checkpoints'))).to.deep.equal(['step-0']);
+      return output;
+    }
+
+    it('cuts its steps as it began, however much memory is free now, and ends with the same bits', async () => {
+      const [whole, plenty] = [newOutput(), newOutput()];
+      expect(await train({ output: whole }, 0)).to.deep.equal([64]);
+      expect(await train({ output: plenty })).to.deep.equal([4096]);
+      expect(weightsIn(plenty).equals(weightsIn(whole)), 'the cut makes a difference').to.equal(false);
+      const output = await trainAndStop();
+      expect(await train({ output })).to.deep.equal([64]);
+      expect(weightsIn(output).equals(weightsIn(whole))).to.equal(true);
+    });
+
+    it('takes a smaller budget that is asked for now, and no larger one', async () => {
+      expect(await train({ output: await trainAndStop(), tokenBudget: 48 })).to.deep.equal([48]);
+      expect(await train({ output: await trainAndStop(), tokenBudget: 1000 })).to.deep.equal([64]);
+    });
   });
 
   it('refuses a bound that no step fits in, before any step', async () => {

@@ -58,7 +58,7 @@ void checkSpec(const EncoderSpec& spec) {
     throw invalidArgument("Expected 'cpu', 'cuda' or 'cuda:N' for device but received \"" +
                           spec.device + "\".");
   }
-  if (spec.int8 && (isCuda || spec.portable || spec.asDevice)) {
+  if (spec.precision == Precision::Int8 && (isCuda || spec.kernels != Kernels::Fused)) {
     throw invalidArgument(
         "Expected device 'cpu' and kernels 'fused' for precision 'int8', which has kernels of its "
         "own for the CPU alone.");
@@ -102,7 +102,8 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToke
 at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batch,
                                 const EncodeOptions& options, EmbeddingTrace* trace) const {
   auto packed = nn::pack(texts, batch, device(), spec.architecture.paddingId);
-  const auto hidden = transformer.forward(packed, trace != nullptr ? &trace->transformer : nullptr);
+  const auto hidden = transformer.forward(
+      packed, {trace != nullptr ? &trace->transformer : nullptr, options.unfused});
   if (spec.decoder.layers > 0) return decoder.forward(hidden, packed);
   auto pooled = nn::pool(hidden, packed, options.pooling);
   auto rows = dense.forward(std::move(pooled.rows), trace != nullptr ? &trace->dense : nullptr);
@@ -129,8 +130,8 @@ void Encoder::Impl::embedBackward(const at::Tensor& dEmbeddings, Pooling pooling
                          : dEmbeddings;
   const auto dPooled = dense.backward(dRows, trace.dense, gradient);
   const auto dHidden = nn::poolBackward(dPooled, trace.packed, pooling, trace.chosen);
-  transformer.backward(dHidden.to(spec.bf16 ? at::kBFloat16 : at::kFloat), trace.packed,
-                       trace.transformer, gradient);
+  const auto type = spec.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
+  transformer.backward(dHidden.to(type), trace.packed, trace.transformer, gradient);
 }
 
 std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions& options,

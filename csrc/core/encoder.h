@@ -15,6 +15,9 @@ struct EncodeOptions {
   Pooling pooling = Pooling::Mean;
   bool normalize = true;
   int64_t tokenBudget = 0;
+  // By the operations of a pass that keeps its activations, though none may be kept: fused ones
+  // round otherwise, and a training step is to give the same bits whatever it keeps.
+  bool unfused = false;
 };
 
 struct SaveFiles {

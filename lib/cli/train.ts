@@ -84,7 +84,7 @@ export const trainingOptions: readonly OptionSpec[] = [
     name: 'tokenBudget',
     kind: 'whole',
     value: 'tokens',
-    help: 'most tokens in a micro-batch (default: 4096, or less)',
+    help: 'most tokens in a micro-batch (default: 4096, on a GPU 32768, or less)',
   },
   {
     name: 'keepBytes',

@@ -1,6 +1,7 @@
 import { breather } from '../event-loop.js';
 import type { EmbeddingModel } from '../models/model.js';
 import { gatherTexts, textCount } from '../models/packed-texts.js';
+import { mostTokens } from '../models/token-budget.js';
 import { type PackedTexts, runJob } from '../native.js';
 import { Random } from '../random.js';
 import type { LongWork } from '../types.js';
@@ -13,7 +14,7 @@ export interface MatchOptions extends LongWork {
   /** Most lists to look at; a seeded sample where the set has more. */
   lists: number;
   seed: number;
-  /** Most tokens of a micro-batch. Default 4,096. */
+  /** Most tokens of a micro-batch. Default: what the device likes. */
   tokenBudget?: number;
 }
 
@@ -88,7 +89,7 @@ async function encode(
 ): Promise<Float32Array> {
   const { pooling } = model.settings;
   const { dimension } = model.encoder;
-  const { tokenBudget = 4096, signal, report } = options;
+  const { tokenBudget = mostTokens(model.encoder.device), signal, report } = options;
   const embeddings = new Float32Array(textCount(texts) * dimension);
   for (let start = 0; start < textCount(texts); start += CALL_TEXTS) {
     const rows = Array.from({ length: Math.min(CALL_TEXTS, textCount(texts) - start) }, (_, i) => start + i);

@@ -32,6 +32,12 @@ export async function* trainingBatches(
   }
 }
 
+/** The next of items that have no end. */
+export async function nextOf<T>(items: AsyncGenerator<T>): Promise<T> {
+  const { value } = await items.next();
+  return value as T;
+}
+
 /** The batches of an epoch in their order. Each is of one set; several sets take turns in proportion to their sizes. */
 export async function planEpoch(
   { sets }: TrainingData,

@@ -16,7 +16,7 @@ export interface TrainingState {
   /** Epoch under way, from 0, and how many of its batches are done. */
   epoch: number;
   batch: number;
-  /** Most tokens of a micro-batch, once it is planned: another cut would round otherwise. */
+  /** Most tokens of a micro-batch, settled before the first checkpoint: another cut would round otherwise. */
   tokenBudget?: number;
   /** Whether an evaluation on dev comes before the next step. */
   evaluationDue: boolean;

@@ -1,6 +1,6 @@
 import type { EmbeddingModel } from '../models/model.js';
 import type { LossOptions } from '../native.js';
-import { oneAhead, type PlacedBatch, trainingBatches } from './batch-stream.js';
+import { nextOf, oneAhead, type PlacedBatch, trainingBatches } from './batch-stream.js';
 import type { Batch } from './batches.js';
 import type { CheckpointSchedule } from './checkpoint-schedule.js';
 import type { TrainingState } from './checkpoints.js';
@@ -42,6 +42,8 @@ export class TrainingLoop {
   readonly #parts: LoopParts;
   readonly #trainer: WatchedTrainer;
   readonly #memory: StepMemory;
+  /** Memory ran out in the last step: done again from an earlier checkpoint, it might not, and round otherwise. */
+  #ranShort = false;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -76,13 +78,16 @@ export class TrainingLoop {
     const { data, options, state } = this.#parts;
     const batches = oneAhead(trainingBatches(data, options, state));
     try {
+      let placed: PlacedBatch | undefined = await nextOf(batches);
+      this.#memory.settle(placed.batch);
       let hasEpochEnded = false;
       while (true) {
         await this.#settle(hasEpochEnded);
         if (state.stopped) return;
-        const { value } = await batches.next();
-        await this.#step(value as PlacedBatch);
-        hasEpochEnded = state.batch === (value as PlacedBatch).epochSteps;
+        placed ??= await nextOf(batches);
+        await this.#step(placed);
+        hasEpochEnded = state.batch === placed.epochSteps;
+        placed = undefined;
       }
     } finally {
       await batches.return(undefined);
@@ -95,8 +100,9 @@ export class TrainingLoop {
     if (state.evaluationDue) await this.#evaluate();
     state.evaluationDue = false;
     if (state.step >= plan.totalSteps) state.stopped ??= state.step === options.maxSteps ? 'maxSteps' : 'epochs';
-    if (!schedule.isDue(state.step, hasEpochEnded)) return;
+    if (!schedule.isDue(state.step, hasEpochEnded) && !this.#ranShort) return;
     await schedule.keep(() => writeCheckpoint(this.#trainer));
+    this.#ranShort = false;
   }
 
   dispose(): void {
@@ -136,6 +142,7 @@ export class TrainingLoop {
     const record = describeStep(batch, result, { ...facts, ...(set !== undefined && { set }) });
     await log.write(record);
     this.#memory.learn(result);
+    this.#ranShort = result.shortages > 0;
     options.onStep?.(record);
     this.#reportStep(0, `loss ${result.loss.toFixed(4)}`);
   }
@@ -170,10 +177,10 @@ export class TrainingLoop {
   }
 
   #batchArgs({ queries, passages, rows, teacher, listLength }: Batch) {
-    const { model, options, loss, state } = this.#parts;
+    const { model, loss, state } = this.#parts;
     const { pooling } = model.settings;
     // An evaluation keeps nothing, whatever it may.
-    const memory = { tokenBudget: state.tokenBudget ?? options.tokenBudget ?? 4096, keepBytes: 0 };
+    const memory = { tokenBudget: state.tokenBudget!, keepBytes: 0 };
     return { queries, passages, rows, teacher, listLength, pooling, loss, ...memory };
   }
 

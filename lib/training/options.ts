@@ -106,8 +106,8 @@ export interface TrainingNumbers {
   /** Of everything random. Default 1. */
   seed: number;
   /**
-   * Most tokens in one micro-batch; smaller needs less memory, and the gradient stays the same. Default 4,096, or less
-   * where memory is short.
+   * Most tokens in one micro-batch; smaller needs less memory, and the gradient stays the same. Default 4,096 (on a GPU
+   * 32,768), or less where memory is short.
    */
   tokenBudget: number;
   /**

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '../errors.js';
 import { textCount } from '../models/packed-texts.js';
+import { mostTokens } from '../models/token-budget.js';
 import type { TrainerMemory } from '../native.js';
 import type { Batch } from './batches.js';
 import { formatMemorySize } from './memory-size.js';
@@ -23,7 +24,7 @@ export interface MemoryLimits {
   used: number;
   /** Most bytes that the user lets the run take, all in all. */
   maxMemory?: number;
-  /** What the user set, or what an earlier step settled. */
+  /** What the user set, or what was settled before. */
   tokenBudget?: number;
   keepBytes?: number;
 }
@@ -43,8 +44,6 @@ export interface MemoryPlan {
   boundBy: 'free memory' | 'maxMemory';
 }
 
-/** More tokens than this in a micro-batch make no matrix product faster on a CPU. */
-const TOKENS = 4096;
 /** Share of the free memory that a step may plan with: others use the machine too, and a GPU's memory is in pieces. */
 const SHARE = { cpu: 0.7, cuda: 0.9 };
 /** What is assumed free on a GPU whose libtorch cannot tell. */
@@ -80,7 +79,8 @@ export function planMemory(batch: BatchSize, memory: TrainerMemory, limits: Memo
     batch.slots * memory.bytesPerSlot +
     memory.lossBytes;
   const perToken = memory.workBytesPerToken + memory.traceBytesPerToken;
-  const tokenBudget = limits.tokenBudget ?? budgetFor(roomBytes - fixed, perToken, batch);
+  const most = mostTokens(limits.device);
+  const tokenBudget = limits.tokenBudget ?? budgetFor(roomBytes - fixed, perToken, { ...batch, most });
   const microBatch = Math.min(Math.max(tokenBudget, batch.longest), batch.tokens) * perToken;
   if (boundBy === 'maxMemory' && roomBytes < fixed + batch.longest * perToken) {
     throw tooLittle(limits, fixed + batch.longest * perToken);
@@ -105,8 +105,8 @@ function roomFor(
 }
 
 /** The usual budget, halved until a micro-batch takes at most half of what there is, but one that holds any text. */
-function budgetFor(room: number, perToken: number, { longest }: BatchSize): number {
-  let budget = TOKENS;
+function budgetFor(room: number, perToken: number, { longest, most }: { longest: number; most: number }): number {
+  let budget = most;
   while (budget > longest && budget > 64 && budget * perToken > room / 2) budget /= 2;
   return Math.max(budget, longest);
 }

@@ -28,18 +28,20 @@ export class StepMemory {
     this.#maxMemory = maxMemory === undefined ? undefined : parseMemorySize(maxMemory, 'maxMemory');
   }
 
+  /**
+   * Settles the token budget, by the first batch, before the first evaluation and the first checkpoint: a run that goes
+   * on from there must cut as this one does, whatever memory is free then. A smaller one that is asked for later holds.
+   */
+  settle(batch: Batch): void {
+    const { options, state } = this.#parts;
+    const known = [options.tokenBudget, state.tokenBudget].filter((budget) => budget !== undefined);
+    state.tokenBudget = this.#planFor(batch, known.length > 0 ? Math.min(...known) : undefined).tokenBudget;
+  }
+
   /** How a step over this batch is cut; says and logs it at first, and when another part of it is kept. */
   async plan(batch: Batch): Promise<Pick<MemoryPlan, 'tokenBudget' | 'keepBytes'>> {
-    const { options, state, log, device } = this.#parts;
-    const plan = planMemory(sizeOf(batch), this.#trainer.memory(), {
-      device: device.startsWith('cuda') ? 'cuda' : 'cpu',
-      free: process.availableMemory(),
-      used: process.memoryUsage.rss(),
-      maxMemory: this.#maxMemory,
-      tokenBudget: state.tokenBudget ?? options.tokenBudget,
-      keepBytes: options.keepBytes,
-    });
-    state.tokenBudget = plan.tokenBudget;
+    const { options, state, log } = this.#parts;
+    const plan = this.#planFor(batch, state.tokenBudget);
     if (plan.mode !== this.#mode) {
       this.#mode = plan.mode;
       const step = state.step + 1;
@@ -47,6 +49,18 @@ export class StepMemory {
       options.onEvent?.({ kind: 'plan', step, plan });
     }
     return { tokenBudget: plan.tokenBudget, keepBytes: plan.keepBytes };
+  }
+
+  #planFor(batch: Batch, tokenBudget: number | undefined): MemoryPlan {
+    const { options, device } = this.#parts;
+    return planMemory(sizeOf(batch), this.#trainer.memory(), {
+      device: device.startsWith('cuda') ? 'cuda' : 'cpu',
+      free: process.availableMemory(),
+      used: process.memoryUsage.rss(),
+      maxMemory: this.#maxMemory,
+      tokenBudget,
+      keepBytes: options.keepBytes,
+    });
   }
 
   /** Takes on what a step found out: where memory ran out, later steps begin with the smaller budget. */

@@ -72,14 +72,15 @@ at::Tensor Transformer::joinBackward(const Stream& d, const NormStep& step,
   return ops_.normBackward(d.x, {}, *step.sum, *step.statistics, norm).add_(d.residual);
 }
 
-at::Tensor Transformer::forward(const Packed& packed, Trace* trace) const {
+at::Tensor Transformer::forward(const Packed& packed, Keeping keeping) const {
+  auto* trace = keeping.trace;
   auto relations = relationsOf(architecture_, packed, parameters_.view("attention.relative"));
   auto stream = embed(packed, trace);
   if (trace != nullptr) trace->blocks.resize(static_cast<size_t>(architecture_.layers));
   for (int64_t i = 0; i < architecture_.layers; ++i) {
     auto* block = trace != nullptr ? &trace->blocks[static_cast<size_t>(i)] : nullptr;
     stream = attend(stream, attention(packed, relations, i), i, block);
-    stream = feedForward(stream, i, block);
+    stream = feedForward(stream, i, {block, keeping.unfused || block != nullptr});
   }
   if (trace != nullptr) trace->relations = std::move(relations);
   return stream.x;
@@ -123,17 +124,19 @@ at::Tensor Transformer::activate(const at::Tensor& inner) const {
                                              : ops_.gate(inner, a.activation, a.feedForward);
 }
 
-Stream Transformer::feedForward(const Stream& in, int64_t layer, BlockTrace* trace) const {
+Stream Transformer::feedForward(const Stream& in, int64_t layer, BlockKeeping keeping) const {
+  const auto [trace, unfused] = keeping;
   const auto into = linear("feedForward.in", layer);
   at::Tensor activated;
-  if (trace != nullptr) {
-    trace->middle = in.x;
-    trace->inner = ops_.linear(in.x, into);
-    activated = activate(trace->inner);
-  } else if (architecture_.feedForward == FeedForward::Plain) {
+  if (!unfused && architecture_.feedForward == FeedForward::Plain) {
     activated = ops_.linearActivate(in.x, into, architecture_.activation);
   } else {
-    activated = activate(ops_.linear(in.x, into));
+    auto inner = ops_.linear(in.x, into);
+    activated = activate(inner);
+    if (trace != nullptr) {
+      trace->middle = in.x;
+      trace->inner = std::move(inner);
+    }
   }
   return join(
       ops_.linear(activated, linear("feedForward.out", layer)), in.residual,

@@ -44,8 +44,14 @@ class Transformer {
   Transformer(const Architecture& architecture, const Parameters& parameters, const Ops& ops)
       : architecture_(architecture), parameters_(parameters), ops_(ops) {}
 
-  // [T, H]; fills `trace` if given.
-  at::Tensor forward(const Packed& packed, Trace* trace) const;
+  // What a forward pass is for: `trace` is filled if given; without one, operations are fused that
+  // give what a trace would have to hold, unless they are told not to be.
+  struct Keeping {
+    Trace* trace = nullptr;
+    bool unfused = false;
+  };
+  // [T, H]
+  at::Tensor forward(const Packed& packed, Keeping keeping) const;
   // Adds to `gradient`, flat like Parameters::master; uses the trace up.
   void backward(at::Tensor dHidden, const Packed& packed, Trace& trace,
                 const at::Tensor& gradient) const;
@@ -65,6 +71,10 @@ class Transformer {
     at::Tensor* sum;
     NormStatistics* statistics;
   };
+  struct BlockKeeping {
+    BlockTrace* trace;
+    bool unfused;
+  };
   struct AttentionStep {
     Attention how;
     int64_t layer;
@@ -74,7 +84,7 @@ class Transformer {
   Stream embed(const Packed& packed, Trace* trace) const;
   Stream attend(const Stream& in, const Attention& how, int64_t layer, BlockTrace* trace) const;
   at::Tensor activate(const at::Tensor& inner) const;
-  Stream feedForward(const Stream& in, int64_t layer, BlockTrace* trace) const;
+  Stream feedForward(const Stream& in, int64_t layer, BlockKeeping keeping) const;
   Stream join(at::Tensor output, const at::Tensor& residual, const NormStep& step) const;
   at::Tensor joinBackward(const Stream& d, const NormStep& step, const at::Tensor& gradient) const;
   Stream feedForwardBackward(const Stream& d, int64_t layer, BlockTrace& trace,

@@ -63,6 +63,7 @@ class Args {
 
 // The plain structs of core, read from the objects of lib/native.ts.
 core::EncoderSpec readEncoderSpec(Args& args);
+const std::string& nameOf(core::Precision precision);
 core::PackedTexts readPackedTexts(Args& args);
 core::Lists readLists(Args& args);
 core::LossOptions readLossOptions(Args args);

@@ -119,11 +119,8 @@ Napi::Value Encoder::device(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Encoder::precision(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    const auto self = core();
-    const auto& spec = self->spec();
-    return Napi::String::New(info.Env(), spec.int8 ? "int8" : spec.bf16 ? "bf16" : "fp32");
-  });
+  return guarded(info.Env(),
+                 [&] { return Napi::String::New(info.Env(), nameOf(core()->spec().precision)); });
 }
 
 // Idempotent. A job under way holds its own reference, so the memory goes when it ends.

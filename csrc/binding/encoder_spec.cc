@@ -3,6 +3,9 @@
 namespace listwise::binding {
 namespace {
 
+// In the order of core::Precision.
+const std::vector<std::string> precisions = {"fp32", "bf16", "int8"};
+
 core::AttentionKind readAttentionKind(Args& args) {
   core::AttentionKind kind;
   kind.window = args.integer("window");
@@ -90,23 +93,25 @@ core::DenseSpec readDense(Args& args) {
 
 }  // namespace
 
+const std::string& nameOf(core::Precision precision) {
+  return precisions[static_cast<size_t>(precision)];
+}
+
 core::EncoderSpec readEncoderSpec(Args& args) {
   core::EncoderSpec spec;
   spec.files = args.strings("files");
   spec.weightNames = args.stringMap("weightNames");
   if (args.has("copies")) spec.copies = args.strings("copies");
   spec.device = args.string("device");
-  const auto precision = args.choice("precision", {"fp32", "bf16", "int8"});
-  spec.bf16 = precision == 1;
-  spec.int8 = precision == 2;
+  spec.precision = static_cast<core::Precision>(args.choice("precision", precisions));
   if (args.has("dense")) {
     for (auto& dense : args.objects("dense")) spec.dense.push_back(readDense(dense));
   }
   if (args.has("decoder")) spec.decoder = readDecoder(args.object("decoder"));
-  const auto kernels =
-      args.has("kernels") ? args.choice("kernels", {"fused", "portable", "device"}) : 0;
-  spec.portable = kernels == 1;
-  spec.asDevice = kernels == 2;
+  if (args.has("kernels")) {
+    spec.kernels =
+        static_cast<core::Kernels>(args.choice("kernels", {"fused", "portable", "device"}));
+  }
   spec.architecture = readArchitecture(args.object("architecture"));
   return spec;
 }

@@ -105,6 +105,13 @@ struct DecoderSpec {
   double outputScale = 1;
 };
 
+// Of the numbers inside the encoder; master weights, pooling and embeddings are fp32 always. Int8:
+// products by whole numbers, on the CPU and forward only.
+enum class Precision { Fp32, Bf16, Int8 };
+// What computes on the CPU. Portable: plain library operations, the reference that tests and
+// benches compare with. Device: what a GPU would run, for tests.
+enum class Kernels { Fused, Portable, Device };
+
 struct EncoderSpec {
   std::vector<std::string> files;
   Architecture architecture;
@@ -116,20 +123,14 @@ struct EncoderSpec {
   std::vector<DenseSpec> dense;
   DecoderSpec decoder;
   std::string device = "cpu";
-  bool bf16 = false;
-  // Products by int8 weights and activations, on the CPU and forward only.
-  bool int8 = false;
-  // Plain library operations instead of the fused CPU kernels: the reference that tests and benches
-  // compare with.
-  bool portable = false;
+  Precision precision = Precision::Fp32;
+  Kernels kernels = Kernels::Fused;
 
   // Numbers of an embedding, or outputs of a cross-encoder.
   int64_t dimension() const {
     if (decoder.layers > 0) return static_cast<int64_t>(decoder.outputIds.size());
     return dense.empty() ? architecture.hiddenSize : dense.back().outputs;
   }
-  // What a GPU would run, on the CPU: for tests.
-  bool asDevice = false;
 };
 
 }  // namespace listwise::core

@@ -28,9 +28,16 @@ constexpr std::string_view memoryWords[] = {"out of memory", "not enough memory"
 // The whole device's entry of each statistic.
 constexpr auto aggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
 
+c10::DeviceIndex indexOf(const at::Device& device) {
+  return static_cast<c10::DeviceIndex>(std::max<int>(0, device.index()));
+}
+
+c10::DeviceAllocator* allocatorOf(const at::Device& device) {
+  return c10::getDeviceAllocator(device.type());
+}
+
 c10::CachingDeviceAllocator::DeviceStats deviceStats(const at::Device& device) {
-  const auto index = static_cast<c10::DeviceIndex>(std::max<int>(0, device.index()));
-  return c10::getDeviceAllocator(device.type())->getDeviceStats(index);
+  return allocatorOf(device)->getDeviceStats(indexOf(device));
 }
 #endif
 
@@ -69,14 +76,11 @@ std::optional<int64_t> freeDeviceBytes([[maybe_unused]] const std::string& name)
 #ifdef LISTWISE_DEVICE_STATISTICS
   const at::Device device(name);
   if (device.is_cpu()) return std::nullopt;
-  const auto index = static_cast<c10::DeviceIndex>(std::max<int>(0, device.index()));
-  const auto* allocator = c10::getDeviceAllocator(device.type());
   const auto stats = deviceStats(device);
   const int64_t idle =
       stats.reserved_bytes[aggregate].current - stats.allocated_bytes[aggregate].current;
-  return static_cast<int64_t>(
-             const_cast<c10::DeviceAllocator*>(allocator)->getMemoryInfo(index).first) +
-         idle;
+  const auto [free, total] = allocatorOf(device)->getMemoryInfo(indexOf(device));
+  return static_cast<int64_t>(free) + idle;
 #else
   return std::nullopt;
 #endif
@@ -90,8 +94,7 @@ PeakMemory::PeakMemory(const std::string& device) : device_(device), start_(0) {
   }
 #ifdef LISTWISE_DEVICE_STATISTICS
   const at::Device where(device_);
-  c10::getDeviceAllocator(where.type())
-      ->resetPeakStats(static_cast<c10::DeviceIndex>(std::max<int>(0, where.index())));
+  allocatorOf(where)->resetPeakStats(indexOf(where));
   start_ = deviceStats(where).allocated_bytes[aggregate].current;
 #endif
 }

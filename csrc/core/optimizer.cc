@@ -17,9 +17,10 @@
 namespace listwise::core {
 namespace {
 
-// The length of a flat tensor, in double precision, which libtorch would turn all of it into.
+// The length of a flat tensor, in double precision, which libtorch would turn all of it into on the
+// CPU. On a GPU it converts on the way, and many small sums would take longer to launch than to do.
 at::Tensor lengthOf(const at::Tensor& numbers) {
-  constexpr int64_t chunk = int64_t{1} << 18;
+  const int64_t chunk = numbers.is_cpu() ? int64_t{1} << 18 : std::max<int64_t>(1, numbers.numel());
   auto squares = at::zeros({}, numbers.options().dtype(at::kDouble));
   for (int64_t i = 0; i < numbers.numel(); i += chunk) {
     const auto some = numbers.narrow(0, i, std::min(chunk, numbers.numel() - i));

@@ -30,7 +30,7 @@ struct Trainer::Impl {
 
 Trainer::Trainer(Encoder& encoder, const OptimizerOptions& options)
     : impl_(std::make_unique<Impl>(encoder, options)) {
-  if (encoder.spec().int8) {
+  if (encoder.spec().precision == Precision::Int8) {
     throw Error("UNSUPPORTED",
                 "Expected a model in fp32 or bf16 to train but this one was loaded with precision "
                 "'int8', which is for encoding and scoring; load it with precision 'fp32'.");

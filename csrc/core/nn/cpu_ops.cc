@@ -8,8 +8,6 @@
 #include <atomic>
 
 #include "../kernels/kernels.h"
-#include "device_ops.h"
-#include "int8_ops.h"
 #include "matmul.h"
 #include "transpose.h"
 
@@ -263,14 +261,6 @@ void CpuOps::addRowsBackward(const at::Tensor& dx, const at::Tensor& rows,
       for (int64_t c = first; c < last; ++c) out[row[i] * columns + c] += in[i * columns + c];
     }
   });
-}
-
-std::unique_ptr<Ops> makeOps(const EncoderSpec& spec) {
-  if (spec.int8) return std::make_unique<Int8Ops>();
-  if (spec.portable) return std::make_unique<PortableOps>();
-  if (spec.asDevice || spec.device != "cpu") return std::make_unique<DeviceOps>();
-  if (spec.bf16) return std::make_unique<PortableOps>();
-  return std::make_unique<CpuOps>();
 }
 
 }  // namespace listwise::core::nn

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
 
@@ -33,7 +34,10 @@ bool hasRowJobs(const at::Tensor& t) {
 template <class Job>
 void runRows(const Job& job, int64_t rows, int64_t columns, const at::Tensor& where) {
 #ifdef LISTWISE_CUDA_KERNELS
-  if (where.is_cuda()) return kernels::launchOnCuda(job, rows, columns);
+  if (where.is_cuda()) {
+    const c10::DeviceGuard guard(where.device());
+    return kernels::launchOnCuda(job, rows, columns);
+  }
 #endif
   (void)columns, (void)where;
   at::parallel_for(0, rows, rowGrain, [&](int64_t first, int64_t last) {

@@ -41,7 +41,9 @@ Parameters::Parameters(const EncoderSpec& spec)
   placeAll();
   const at::Device device(spec.device);
   master_ = at::zeros({size_}, at::TensorOptions().dtype(at::kFloat).device(device));
-  compute_ = spec.bf16 ? at::empty({size_}, master_.options().dtype(at::kBFloat16)) : master_;
+  compute_ = spec.precision == Precision::Bf16
+                 ? at::empty({size_}, master_.options().dtype(at::kBFloat16))
+                 : master_;
   for (const auto& [key, place] : places_) views_[key] = viewInto(compute_, key.first, key.second);
 }
 

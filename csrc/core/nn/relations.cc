@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "upload.h"
+
 namespace listwise::core::nn {
 namespace {
 
@@ -22,7 +24,7 @@ Rotary rotaryOf(const std::vector<float>& frequencies, int64_t longest, const at
       *sine++ = static_cast<float>(std::sin(angle));
     }
   }
-  return {rotary.cosine.to(device), rotary.sine.to(device)};
+  return {upload(rotary.cosine, device), upload(rotary.sine, device)};
 }
 
 }  // namespace
@@ -52,7 +54,7 @@ Relations relationsOf(const Architecture& architecture, const Packed& packed,
   int64_t* bucket = relations.buckets.mutable_data_ptr<int64_t>();
   for (int64_t distance = 1 - longest; distance < longest; ++distance)
     *bucket++ = relativeBucket(distance, architecture.relative);
-  relations.buckets = relations.buckets.to(table.device());
+  relations.buckets = upload(relations.buckets, table.device());
   relations.bias = table.index_select(0, relations.buckets).t().to(at::kFloat).contiguous();
   return relations;
 }

@@ -18,4 +18,8 @@ at::Tensor upload(const std::vector<int64_t>& values, const at::Device& device,
   return device.is_cpu() ? host : host.to(device, true);
 }
 
+at::Tensor upload(const at::Tensor& host, const at::Device& device) {
+  return device.is_cpu() ? host : host.pin_memory().to(device, true);
+}
+
 }  // namespace listwise::core::nn

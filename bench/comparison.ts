@@ -37,7 +37,9 @@ async function seconds(call: () => Promise<unknown>): Promise<number> {
   return result.latency.p50 / 1000;
 }
 
-function middle(sorted: number[]): number {
+/** The median. */
+export function middle(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 ? (sorted[half] ?? 0) : ((sorted[half - 1] ?? 0) + (sorted[half] ?? 0)) / 2;
 }
@@ -52,7 +54,7 @@ export async function measure(comparison: Comparison, rounds: number): Promise<M
     theirs.push(await seconds(() => comparison.baseline()));
   }
   const ratios = ours.map((own, i) => (theirs[i] ?? 0) / own).sort((a, b) => a - b);
-  const rate = (times: number[]) => comparison.work / middle([...times].sort((a, b) => a - b));
+  const rate = (times: number[]) => comparison.work / middle(times);
   return {
     name: comparison.name,
     unit: comparison.unit,

@@ -43,16 +43,15 @@ function randomBatch(weights: { listwiseWeight: number; contrastiveWeight: numbe
   };
 }
 
-function dot(a: Float64Array, i: number, b: Float64Array, j: number): number {
+/** The score of query i and passage j. */
+function score({ queries, passages, dimension }: LossArgs, i: number, j: number): number {
   let sum = 0;
-  for (let k = 0; k < dimension; k++) sum += (a[i * dimension + k] ?? 0) * (b[j * dimension + k] ?? 0);
+  for (let k = 0; k < dimension; k++) sum += (queries[i * dimension + k] ?? 0) * (passages[j * dimension + k] ?? 0);
   return sum;
 }
 
-function addRow(target: Float64Array, i: number, factor: number, source: Float64Array, j: number): void {
-  for (let k = 0; k < dimension; k++) {
-    target[i * dimension + k] = (target[i * dimension + k] ?? 0) + factor * (source[j * dimension + k] ?? 0);
-  }
+function addScaled(target: Float64Array, factor: number, source: Float64Array): void {
+  for (const [k, value] of source.entries()) target[k] = (target[k] ?? 0) + factor * value;
 }
 
 function softmax(values: number[]): number[] {
@@ -69,26 +68,31 @@ function slotBySlot(
   args: LossArgs,
   perQuery: (i: number, slots: number[]) => { loss: number; grad: Map<number, number> },
 ) {
+  const { queries, passages, rows, dimension, listLength } = args;
   const out: Plain = {
     value: 0,
-    gradQueries: new Float64Array(args.queries.length),
-    gradPassages: new Float64Array(args.passages.length),
+    gradQueries: new Float64Array(queries.length),
+    gradPassages: new Float64Array(passages.length),
   };
-  for (let i = 0; i < queries; i++) {
-    const { loss, grad } = perQuery(i, Array.from(args.rows.subarray(i * listLength, (i + 1) * listLength)));
-    out.value += loss / queries;
-    for (const [row, g] of grad) {
-      addRow(out.gradQueries, i, g / queries, args.passages, row);
-      addRow(out.gradPassages, row, g / queries, args.queries, i);
+  const n = rows.length / listLength;
+  const row = (matrix: Float64Array, i: number) => matrix.subarray(i * dimension, (i + 1) * dimension);
+  for (let i = 0; i < n; i++) {
+    const { loss, grad } = perQuery(i, Array.from(rows.subarray(i * listLength, (i + 1) * listLength)));
+    out.value += loss / n;
+    for (const [j, g] of grad) {
+      addScaled(row(out.gradQueries, i), g / n, row(passages, j));
+      addScaled(row(out.gradPassages, j), g / n, row(queries, i));
     }
   }
   return out;
 }
 
-function plainListwise(args: LossArgs): Plain {
+/** The listwise loss and its gradients. No list may name a passage twice. */
+export function plainListwise(args: LossArgs): Plain {
+  const { listLength } = args;
   const { studentTemperature, teacherTemperature } = args.loss;
   return slotBySlot(args, (i, slots) => {
-    const s = softmax(slots.map((row) => dot(args.queries, i, args.passages, row) / studentTemperature));
+    const s = softmax(slots.map((row) => score(args, i, row) / studentTemperature));
     const scores = args.teacher.subarray(i * listLength, (i + 1) * listLength);
     const t = softmax(Array.from(scores, (score) => score / teacherTemperature));
     const loss = t.reduce((sum, p, j) => sum + p * Math.log(p / (s[j] ?? 0)), 0);
@@ -96,13 +100,15 @@ function plainListwise(args: LossArgs): Plain {
   });
 }
 
-function plainContrastive(args: LossArgs): Plain {
+/** InfoNCE and its gradients. */
+export function plainContrastive(args: LossArgs): Plain {
+  const { listLength } = args;
   const { contrastiveTemperature: tau, maskThreshold } = args.loss;
   return slotBySlot(args, (i, slots) => {
     const bar = maskThreshold * (args.teacher[i * listLength] ?? 0);
     const masked = new Set(slots.filter((_, j) => j === 0 || (args.teacher[i * listLength + j] ?? 0) > bar));
     const rows = [slots[0] ?? 0, ...Array.from(args.rows).filter((row) => !masked.has(row))];
-    const p = softmax(rows.map((row) => dot(args.queries, i, args.passages, row) / tau));
+    const p = softmax(rows.map((row) => score(args, i, row) / tau));
     const grad = new Map<number, number>();
     rows.forEach((row, j) => {
       grad.set(row, (grad.get(row) ?? 0) + ((p[j] ?? 0) - (j === 0 ? 1 : 0)) / tau);

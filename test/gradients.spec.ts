@@ -7,6 +7,8 @@ import { type BatchArgs, type EncoderSpec, native, type PackedTexts, runJob } fr
 import { expectClose, norm, readSafetensors } from './helpers.js';
 
 const models = fileURLToPath(new URL('fixtures/parity/models', import.meta.url));
+/** What computes: the CPU's own kernels, library operations, what a GPU would, and a GPU itself where there is one. */
+const KINDS = ['native', 'portable', 'device', ...(native().environment().cuda ? (['GPU'] as const) : [])] as const;
 const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clip: 0 };
 
 function pack(texts: readonly number[][]): PackedTexts {
@@ -42,11 +44,13 @@ function lossIn(file: string): number {
 describe("a step's gradient", () => {
   for (const name of readdirSync(models)) {
     const path = join(models, name);
-    for (const kernels of ['native', 'portable', 'device'] as const) {
+    for (const kernels of KINDS) {
       it(`is that of PyTorch's autograd in double precision (${name}, ${kernels} kernels)`, async () => {
         const { weightFiles: files, architecture, weightNames } = await readModelDirectory(path);
-        const spec: EncoderSpec = { files, architecture, weightNames, device: 'cpu', precision: 'fp32' };
-        const encoder = await runJob(() => native().loadEncoder({ ...spec, ...(kernels !== 'native' && { kernels }) }));
+        const device = kernels === 'GPU' ? 'cuda' : 'cpu';
+        const spec: EncoderSpec = { files, architecture, weightNames, device, precision: 'fp32' };
+        const isNamed = kernels === 'portable' || kernels === 'device';
+        const encoder = await runJob(() => native().loadEncoder({ ...spec, ...(isNamed && { kernels }) }));
         const trainer = native().createTrainer(encoder, optimizer);
         const { inputIds } = JSON.parse(readFileSync(join(path, 'expected.json'), 'utf8'));
         const { loss } = await runJob(() => trainer.step({ ...batchOf(inputIds), learningRate: 0 }));

@@ -9,7 +9,20 @@ import { Embedder } from '../../lib/embedder.js';
 import { loadModel } from '../../lib/models/model.js';
 import type { Pair } from '../../lib/models/pairs.js';
 import type { Tokenizer } from '../../lib/models/tokenizer.js';
-import { type Device, type LossOptions, native, type Precision, runJob, type StepArgs } from '../../lib/native.js';
+import {
+  type Device,
+  type LossOptions,
+  type NativeTrainer,
+  native,
+  type PackedTexts,
+  type Precision,
+  runJob,
+  type StepArgs,
+} from '../../lib/native.js';
+import type { Batch } from '../../lib/training/batches.js';
+import { planMemory, sizeOf } from '../../lib/training/planner.js';
+import { middle } from '../comparison.js';
+import { forwardFlops } from './flops.js';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -25,6 +38,7 @@ const { positionals, values } = parseArgs({
     steps: { type: 'string', default: '1' },
     device: { type: 'string', default: 'cpu' },
     precision: { type: 'string' },
+    /** On a GPU both are planned, as in training. */
     'token-budget': { type: 'string', default: '4096' },
     'keep-bytes': { type: 'string', default: String(4 * 2 ** 30) },
   },
@@ -66,6 +80,8 @@ async function score() {
   return { work: pairs.length, seconds };
 }
 
+const lengthsOf = ({ offsets }: PackedTexts) => Array.from(offsets.subarray(1), (end, i) => end - offsets[i]!);
+
 /** What a step computes with, from texts: each distinct passage once. */
 async function prepare(tokenizer: Tokenizer, lists: List[]) {
   const rowOf = new Map<string, number>();
@@ -87,33 +103,44 @@ async function prepare(tokenizer: Tokenizer, lists: List[]) {
   };
 }
 
+/** Micro-batches and memory: on the CPU what the flags say, on a GPU what training would plan for this batch. */
+function cutOf(batch: Omit<Batch, 'lists'>, trainer: NativeTrainer) {
+  if (place.device === 'cpu') {
+    return { tokenBudget: Number(values['token-budget']), keepBytes: Number(values['keep-bytes']) };
+  }
+  const size = sizeOf({ ...batch, lists: new Int32Array(batch.queries.offsets.length - 1) });
+  const { tokenBudget, keepBytes } = planMemory(size, trainer.memory(), { device: 'cuda', free: 0, used: 0 });
+  return { tokenBudget, keepBytes };
+}
+
 async function train() {
   const all = lines(values.lists!).map((line) => JSON.parse(line) as List);
   const lists = all.slice(0, Number(values.queries ?? all.length));
-  const { encoder, tokenizer } = await loadModel(values.model!, place);
+  const { encoder, tokenizer, directory } = await loadModel(values.model!, place);
   const optimizer = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clip: 1 };
   const trainer = native().createTrainer(encoder, optimizer);
   const step = async (some: List[], learningRate: number) => {
-    const args: StepArgs = {
-      ...(await prepare(tokenizer, some)),
-      ...{ pooling: 'mean', loss: LOSS, learningRate },
-      tokenBudget: Number(values['token-budget']),
-      keepBytes: Number(values['keep-bytes']),
-    };
+    const start = performance.now();
+    const batch = { ...(await prepare(tokenizer, some)), pooling: 'mean', loss: LOSS } as const;
+    const args: StepArgs = { ...batch, ...cutOf(batch, trainer), learningRate };
+    const tokenised = performance.now();
     const result = await runJob(() => trainer.step(args));
-    return { ...result, passages: args.passages.offsets.length - 1 };
+    const end = performance.now();
+    const lengths = [batch.queries, batch.passages].flatMap(lengthsOf);
+    const times = { seconds: (end - start) / 1000, stepSeconds: (end - tokenised) / 1000 };
+    const flops = forwardFlops(directory.architecture, lengths);
+    return { ...result, ...times, flops, passages: lengthsOf(batch.passages).length };
   };
   await step(lists.slice(0, 4), 0);
-  const start = performance.now();
   const results = [];
   for (let i = 0; i < Number(values.steps); i++) results.push(await step(lists, 2e-5));
-  const seconds = (performance.now() - start) / 1000 / results.length;
-  const { tokens, peakBytes, recomputedTokens, passages } = results.at(-1)!;
+  const { tokens, peakBytes, recomputedTokens, passages, flops, tokenBudget } = results.at(-1)!;
   return {
     work: lists.length * lists[0]!.passages.length,
-    seconds,
+    seconds: middle(results.map(({ seconds }) => seconds)),
+    stepSeconds: middle(results.map(({ stepSeconds }) => stepSeconds)),
     losses: results.map(({ listwise, contrastive }) => [listwise, contrastive]),
-    ...{ tokens, passages, recomputedTokens, peakBytes },
+    ...{ tokens, passages, recomputedTokens, peakBytes, flops, tokenBudget },
   };
 }
 

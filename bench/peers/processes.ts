@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { middle } from '../comparison.js';
 
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -14,6 +15,11 @@ export interface Output {
   recomputedTokens?: number;
   peakBytes?: number;
   peakRss?: number;
+  /** Of the step alone, without tokenising; and the operations of its texts' forward pass. */
+  stepSeconds?: number;
+  flops?: number;
+  /** What the GPU calls itself. */
+  gpu?: string;
   threads: number;
 }
 
@@ -50,22 +56,20 @@ export function peer(work: 'encode' | 'score' | 'head' | 'train', flags: Flags, 
 export interface Ratio {
   ours: number;
   theirs: number;
+  /** What the last runs printed. */
+  last: { ours: Output; theirs: Output };
   minimum: number;
   median: number;
   maximum: number;
 }
 
-function middle(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}
-
 /** Runs the two in turn. Rates are medians; the ratio is that of the medians, with each round's least and largest. */
 export function interleave(rounds: number, ourRun: () => Output, theirRun: () => Output): Ratio {
   const rate = ({ work, seconds }: Output) => work / seconds;
-  const pairs = Array.from({ length: rounds }, () => [rate(ourRun()), rate(theirRun())] as const);
-  const ratios = pairs.map(([own, other]) => own / other);
-  const [own, other] = [middle(pairs.map(([rate]) => rate)), middle(pairs.map(([, rate]) => rate))];
-  return { ours: own, theirs: other, minimum: Math.min(...ratios), median: own / other, maximum: Math.max(...ratios) };
+  const pairs = Array.from({ length: rounds }, () => ({ ours: ourRun(), theirs: theirRun() }));
+  const ratios = pairs.map((pair) => rate(pair.ours) / rate(pair.theirs));
+  const ours = middle(pairs.map((pair) => rate(pair.ours)));
+  const theirs = middle(pairs.map((pair) => rate(pair.theirs)));
+  const spread = { minimum: Math.min(...ratios), median: ours / theirs, maximum: Math.max(...ratios) };
+  return { ours, theirs, last: pairs.at(-1)!, ...spread };
 }

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { loadModel } from '../lib/models/model.js';
 import { saveModel } from '../lib/models/saved-model.js';
 import { weightsFile, writeWeights } from '../lib/models/weights.js';
+import { CheckpointSchedule } from '../lib/training/checkpoint-schedule.js';
 import { type CheckpointFacts, Checkpoints } from '../lib/training/checkpoints.js';
 import { NOTHING_SEEN } from '../lib/training/early-stopping.js';
 import type { RunInputs } from '../lib/training/run-inputs.js';
@@ -73,5 +74,29 @@ describe('writeWeights', () => {
     expect(readFileSync(file, 'utf8')).to.equal('other weights');
     expect(readFileSync(best!).equals(before)).to.equal(true);
     model.encoder.dispose();
+  });
+});
+
+describe('CheckpointSchedule', () => {
+  it('is due every so many steps and at each epoch end where a number is given', () => {
+    const schedule = new CheckpointSchedule(4, () => 0);
+    const due = [0, 1, 2, 3, 4, 5].map((step) => schedule.isDue(step, step === 3));
+    expect(due).to.deep.equal([true, false, false, true, true, false]);
+  });
+
+  it('is due at epoch ends and every ten minutes else, but takes no more than a tenth of the time', async () => {
+    let seconds = 0;
+    const schedule = new CheckpointSchedule(undefined, () => seconds * 1000);
+    expect(schedule.isDue(1, true)).to.equal(true);
+    expect(schedule.isDue(1, false)).to.equal(false);
+    seconds = 600;
+    expect(schedule.isDue(2, false)).to.equal(true);
+    await schedule.keep(async () => {
+      seconds += 100;
+    });
+    seconds += 899;
+    expect([schedule.isDue(3, true), schedule.isDue(3, false)]).to.deep.equal([false, false]);
+    seconds += 1;
+    expect([schedule.isDue(3, true), schedule.isDue(3, false)]).to.deep.equal([true, true]);
   });
 });

@@ -1,81 +1,14 @@
-import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Random } from '../lib/random.js';
-import { CheckpointSchedule } from '../lib/training/checkpoint-schedule.js';
-import type { TrainingOptions } from '../lib/training/options.js';
-import type { TrainingResult } from '../lib/training/result.js';
 import type { TrainingEvent } from '../lib/training/run-start.js';
 import { trainListwise } from '../lib/training/train.js';
-import { readSafetensors, realModel, temporaryDirectory, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
+import { readSafetensors, realModel, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 import { TrainingProcess } from './training-process.js';
-import { trainingTask } from './training-task.js';
-
-const isNoPlan = ({ kind }: { kind: string }) => kind !== 'plan';
-
-/** What a run left, without what depends on the clock. */
-function resultOf(output: string): { weights: string; log: unknown[]; summary: unknown; files: string[] } {
-  const timeless = (_: string, value: unknown) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    const {
-      seconds: _1,
-      tokensPerSecond: _2,
-      output: _3,
-      directory: _4,
-      rssBytes: _5,
-      peakRssBytes: _6,
-      ...rest
-    } = value as any;
-    delete rest.peakBytes;
-    return rest;
-  };
-  const parse = (text: string) => JSON.parse(JSON.stringify(JSON.parse(text), timeless));
-  return {
-    weights: createHash('sha256')
-      .update(readFileSync(join(output, 'model', 'model.safetensors')))
-      .digest('hex'),
-    // A process that goes on plans its memory anew.
-    log: readFileSync(join(output, 'log.jsonl'), 'utf8').trim().split('\n').map(parse).filter(isNoPlan),
-    summary: parse(readFileSync(join(output, 'training.json'), 'utf8')),
-    files: (readdirSync(output, { recursive: true }) as string[]).sort(),
-  };
-}
-
-const { corpus, train, dev } = trainingTask();
-const model = writeTinyModel();
-const newOutput = () => join(temporaryDirectory(), 'run');
-const quick = {
-  ...{ model, batchSize: 10, learningRate: 1e-3, warmupSteps: 2, seed: 7, epochs: 4, patience: 50 },
-  ...{ checkpointEvery: 3, evaluateEvery: 5 },
-};
-const task = { corpus, lists: train, dev };
-
-/** Trains, and stops by an abort after so many steps. */
-async function trainUntil(steps: number, options: TrainingOptions): Promise<void> {
-  const stop = new AbortController();
-  const reason = new Error('stopped on purpose');
-  const onStep = ({ step }: { step: number }) => step === steps && stop.abort(reason);
-  expect(await rejection(trainListwise({ ...options, signal: stop.signal, onStep }))).to.equal(reason);
-}
-
-/** Trains, and gives what it told beside the result. */
-async function trainAndHear(
-  options: TrainingOptions,
-): Promise<{ result: TrainingResult; events: TrainingEvent[]; steps: number[] }> {
-  const events: TrainingEvent[] = [];
-  const steps: number[] = [];
-  const result = await trainListwise({
-    ...options,
-    onEvent: (event) => event.kind !== 'plan' && events.push(event),
-    onStep: ({ step }) => steps.push(step),
-  });
-  return { result, events, steps };
-}
-
-const checkpointsIn = (output: string) => readdirSync(join(output, 'checkpoints')).sort();
+import { checkpointsIn, newOutput, quick, resultOf, task, trainAndHear, trainUntil } from './training-runs.js';
 
 describe('a training run that is killed', () => {
   it('goes on from its last checkpoint, and ends with the same bits after 20 kills at random moments', async function () {
@@ -152,47 +85,14 @@ describe('trainListwise, started again,', () => {
     await trainUntil(7, { ...quick, ...task, output });
     truncateSync(join(output, 'checkpoints', 'step-6', 'weights.safetensors'), 1000);
     const { events } = await trainAndHear({ ...quick, ...task, output });
-    expect(events).to.deep.equal([{ kind: 'resumed', step: 4 }]);
+    const directory = join(output, 'checkpoints', 'step-6');
+    const [broken, ...rest] = events;
+    expect(broken).to.deep.include({ kind: 'broken', step: 6, directory, next: 4 });
+    expect(broken)
+      .to.have.property('problem')
+      .that.matches(/^weights\.safetensors has 1000 bytes and not \d+$/);
+    expect(rest).to.deep.equal([{ kind: 'resumed', step: 4 }]);
     expect(resultOf(output)).to.deep.equal(resultOf(whole));
-  });
-
-  it('says what changed, and starts anew', async () => {
-    const output = newOutput();
-    await trainUntil(7, { ...quick, ...task, output });
-    const lists = train.map((list, i) => (i === 3 ? { ...list, query: 'another' } : list));
-    const { events, steps } = await trainAndHear({ ...quick, ...task, lists, output, learningRate: 2e-3 });
-    expect(events).to.deep.equal([
-      { kind: 'anew', reason: 'learningRate changed from 0.001 to 0.002, the lists changed' },
-    ]);
-    expect(steps[0]).to.equal(1);
-  });
-
-  it('starts anew where it is told so, and refuses to where it must go on', async () => {
-    const output = newOutput();
-    const must = { ...quick, ...task, output, resume: 'must' as const };
-    expect((await rejection(trainListwise(must))).message).to.equal(
-      `resume is 'must', but ${output} holds no checkpoint to go on from; give resume 'auto' to start anew.`,
-    );
-    await trainUntil(7, { ...quick, ...task, output });
-    const { message } = await rejection(trainListwise({ ...must, seed: 8 }));
-    expect(message).to.equal(
-      `resume is 'must', but the run in ${output} is another one: seed changed from 7 to 8; ` +
-        "give resume 'auto' to start anew, or another output.",
-    );
-    expect(checkpointsIn(output)).to.deep.equal(['step-4', 'step-6']);
-    const { events, steps } = await trainAndHear({ ...quick, ...task, output, resume: 'never' });
-    expect([events, steps[0]]).to.deep.equal([[], 1]);
-  });
-
-  it('gives the result again of a run that was finished, unless its model is another now', async () => {
-    const output = newOutput();
-    const first = await trainListwise({ ...quick, ...task, output });
-    const again = await trainAndHear({ ...quick, ...task, output });
-    expect(again.result).to.deep.equal(first);
-    expect(again.steps).to.deep.equal([]);
-    expect(again.events).to.deep.equal([{ kind: 'finished', directory: join(output, 'model') }]);
-    appendFileSync(join(output, 'model', 'model.safetensors'), 'x');
-    expect((await trainAndHear({ ...quick, ...task, output })).steps).to.have.length(16);
   });
 
   it('keeps as many checkpoints as it is told', async () => {
@@ -262,29 +162,5 @@ describe('trainListwise, started again,', () => {
       return resultOf(output);
     };
     expect(await run()).to.deep.equal(await run());
-  });
-});
-
-describe('CheckpointSchedule', () => {
-  it('is due every so many steps and at each epoch end where a number is given', () => {
-    const schedule = new CheckpointSchedule(4, () => 0);
-    const due = [0, 1, 2, 3, 4, 5].map((step) => schedule.isDue(step, step === 3));
-    expect(due).to.deep.equal([true, false, false, true, true, false]);
-  });
-
-  it('is due at epoch ends and every ten minutes else, but takes no more than a tenth of the time', async () => {
-    let seconds = 0;
-    const schedule = new CheckpointSchedule(undefined, () => seconds * 1000);
-    expect(schedule.isDue(1, true)).to.equal(true);
-    expect(schedule.isDue(1, false)).to.equal(false);
-    seconds = 600;
-    expect(schedule.isDue(2, false)).to.equal(true);
-    await schedule.keep(async () => {
-      seconds += 100;
-    });
-    seconds += 899;
-    expect([schedule.isDue(3, true), schedule.isDue(3, false)]).to.deep.equal([false, false]);
-    seconds += 1;
-    expect([schedule.isDue(3, true), schedule.isDue(3, false)]).to.deep.equal([true, true]);
   });
 });

@@ -12,7 +12,8 @@ import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { teacherOption, teacherValue } from './teacher-option.js';
-import { tellEvent, trainingOptions } from './train.js';
+import { tellEvent } from './train.js';
+import { trainingOptions } from './training-options.js';
 
 /** Which passages and queries take part. */
 export const corpusOptions: readonly OptionSpec[] = [

@@ -1,120 +1,17 @@
 import { type Corpus, type CorpusOptions, corpusOptionsOf } from '../corpus/corpus.js';
+import { ListwiseError } from '../errors.js';
 import { resolveModel } from '../models/hub.js';
 import { tokenCounter } from '../models/token-counter.js';
 import type { TrainingOptions } from '../training/options.js';
 import { describePlan } from '../training/planner.js';
 import type { TrainingResult } from '../training/result.js';
-import type { TrainingEvent } from '../training/run-start.js';
+import type { EarlierRun, TrainingEvent } from '../training/run-start.js';
 import { type SourceOptions, settleSources } from '../training/sources.js';
-import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
+import { type CommandSpec, grouped, type Session } from './command.js';
 import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
-
-/** How a model is trained; `train` and `specialize` share it. */
-export const trainingOptions: readonly OptionSpec[] = [
-  { name: 'epochs', kind: 'whole', value: 'count', help: 'most rounds over the lists (default: 30)' },
-  { name: 'maxSteps', kind: 'whole', value: 'steps', help: 'stop after this many steps (default: all epochs)' },
-  { name: 'batchSize', kind: 'whole', value: 'queries', help: 'queries in a step (default: 4096)' },
-  {
-    name: 'batching',
-    kind: 'text',
-    choices: ['random', 'clustered'],
-    help: 'which lists share a step (default: random)',
-  },
-  { name: 'learningRate', kind: 'number', value: 'rate', help: 'highest learning rate (default: 2e-4)' },
-  {
-    name: 'warmupSteps',
-    kind: 'whole',
-    value: 'steps',
-    help: 'steps of warm-up (default: half an epoch, at least 10)',
-  },
-  { name: 'minimumRateShare', kind: 'number', value: 'share', help: 'of the highest rate, at the end (default: 0.1)' },
-  { name: 'beta1', kind: 'number', value: 'number', help: "AdamW's decay of the first moment (default: 0.9)" },
-  { name: 'beta2', kind: 'number', value: 'number', help: 'of the second (default: 0.999)' },
-  { name: 'epsilon', kind: 'number', value: 'number', help: "of AdamW's denominator (default: 1e-8)" },
-  { name: 'weightDecay', kind: 'number', value: 'number', help: 'of AdamW, on all parameters (default: 0.01)' },
-  { name: 'clip', kind: 'number', value: 'length', help: 'longest gradient; 0 for no limit (default: 1)' },
-  {
-    name: 'teacherTemperature',
-    kind: 'number or word',
-    value: 'number|match',
-    help: "of the teacher's softmax; match: as sharp as the base model's (default: match)",
-  },
-  { name: 'studentTemperature', kind: 'number', value: 'number', help: "of the student's softmax (default: 0.05)" },
-  { name: 'contrastiveTemperature', kind: 'number', value: 'number', help: 'of InfoNCE (default: 0.01)' },
-  { name: 'contrastiveWeight', kind: 'number', value: 'weight', help: 'of InfoNCE in the loss (default: 0.1)' },
-  { name: 'listwiseWeight', kind: 'number', value: 'weight', help: 'of the listwise loss (default: 1)' },
-  {
-    name: 'maskThreshold',
-    kind: 'number',
-    value: 'share',
-    help: "candidates above this share of the positive's teacher score are no negatives (default: 0.6)",
-  },
-  {
-    name: 'evaluateEvery',
-    kind: 'whole',
-    value: 'steps',
-    help: "steps between evaluations on dev (default: an epoch's)",
-  },
-  {
-    name: 'patience',
-    kind: 'whole',
-    value: 'count',
-    help: 'evaluations without gain after which to stop (default: 2)',
-  },
-  {
-    name: 'devData',
-    kind: 'text',
-    value: 'directory',
-    help: 'judged queries to measure nDCG@10 on beside the dev losses',
-  },
-  { name: 'devSplit', kind: 'text', value: 'name', help: 'which judgements of --dev-data (default: dev)' },
-  { name: 'devQueries', kind: 'whole', value: 'count', help: 'of --dev-data that are evaluated (default: 200)' },
-  { name: 'devDistractors', kind: 'whole', value: 'count', help: 'passages beside the judged ones (default: 2000)' },
-  {
-    name: 'chooseBy',
-    kind: 'text',
-    choices: ['loss', 'nDCG@10'],
-    help: 'what stops training and chooses the weights: on dev, or on --dev-data (default: loss)',
-  },
-  { name: 'queryMaxLength', kind: 'whole', value: 'tokens', help: 'longest query (default: 64)' },
-  { name: 'passageMaxLength', kind: 'whole', value: 'tokens', help: 'longest passage (default: 512)' },
-  {
-    name: 'tokenBudget',
-    kind: 'whole',
-    value: 'tokens',
-    help: 'most tokens in a micro-batch (default: 4096, on a GPU 32768, or less)',
-  },
-  {
-    name: 'keepBytes',
-    kind: 'whole',
-    value: 'bytes',
-    help: 'activations to keep in a step (default: what --max-memory leaves)',
-  },
-  {
-    name: 'maxMemory',
-    kind: 'text',
-    value: 'size',
-    orApiValue: 'number',
-    help: 'most memory to take, such as 8GB; of the GPU where there is one (default: 70 % of what is free)',
-  },
-  {
-    name: 'checkpointEvery',
-    kind: 'whole',
-    value: 'steps',
-    help: 'steps between checkpoints (default: at epoch ends and every 10 minutes)',
-  },
-  { name: 'keepCheckpoints', kind: 'whole', value: 'count', help: 'newest checkpoints to keep (default: 2)' },
-  {
-    name: 'resume',
-    kind: 'text',
-    choices: ['auto', 'must', 'never'],
-    help: 'an unfinished run of the same options: go on with it, refuse to start anew, or start anew (default: auto)',
-  },
-  { name: 'temperatureLists', kind: 'whole', value: 'count', help: "most lists that 'match' looks at (default: 4096)" },
-  { name: 'seed', kind: 'whole', value: 'number', help: 'of everything random (default: 1)' },
-];
+import { trainingOptions } from './training-options.js';
 
 export const trainCommand: CommandSpec = {
   name: 'train',
@@ -125,7 +22,7 @@ export const trainCommand: CommandSpec = {
     'needed where lists name passages by id.\n\n' +
     'Writes into --output: model/ (the weights of the lowest loss on --dev, else the last), log.jsonl (each step and ' +
     'evaluation) and training.json (options and result). A run that was stopped goes on from its last checkpoint when it ' +
-    'is started again with the same options; what a different run left there is replaced.',
+    'is started again with the same options; where --output holds another run, you are asked before it is lost.',
   options: [
     ...grouped('Inputs', [
       modelOption,
@@ -174,15 +71,30 @@ export const trainCommand: CommandSpec = {
       purpose: 'options from a file, some changed here',
     },
   ],
-  async run(all, session) {
+  switches: [{ name: 'yes', kind: 'flag', help: 'agree to lose another run that is in --output' }],
+  async run({ yes, ...all }, session) {
     const { signal, onProgress } = session;
     const options = await withCorpora(all, session);
     const { trainListwise } = await import('../training/train.js');
     const onEvent = (event: TrainingEvent) => tellEvent(event, session);
-    const result = await trainListwise({ ...(options as unknown as TrainingOptions), signal, onProgress, onEvent });
+    const onReplace = (earlier: EarlierRun) => yes === true || agree(earlier, session);
+    const hearing = { signal, onProgress, onEvent, onReplace };
+    const result = await trainListwise({ ...(options as unknown as TrainingOptions), ...hearing });
     return { json: result, text: readable(result) };
   },
 };
+
+/** Says what would be lost, and asks whether that is meant. */
+async function agree(earlier: EarlierRun, { ask }: Session): Promise<boolean> {
+  const { describeEarlierRun } = await import('../training/run-start.js');
+  const held = describeEarlierRun(earlier);
+  const answer = await ask(`${held}\nThat run is lost if this one begins. Go on?`);
+  if (answer !== undefined) return answer;
+  throw new ListwiseError(
+    'NOT_CONFIRMED',
+    `${held}. Nothing was done. Add --yes to start anew in its place, or give its options, or another --output.`,
+  );
+}
 
 /** The options of trainListwise, with corpora loaded where options beside them say how they are read. */
 async function withCorpora(given: Record<string, unknown>, session: Session): Promise<Record<string, unknown>> {
@@ -210,7 +122,12 @@ export function tellEvent(event: TrainingEvent, { say, detail }: Session): void 
 
 function describeEvent(event: TrainingEvent): string {
   if (event.kind === 'finished') return 'training: the same run was finished before; this is its result';
-  if (event.kind === 'anew') return `training: starts anew, for the unfinished run is another one: ${event.reason}`;
+  if (event.kind === 'anew') return `training: starts anew in the place of another run: ${event.reason}`;
+  if (event.kind === 'broken') {
+    const { step, problem, directory, next } = event;
+    const consequence = next === undefined ? 'starts from the beginning' : `goes on after step ${next} instead`;
+    return `training: the checkpoint of step ${step} cannot be used (${directory}: ${problem}); ${consequence}`;
+  }
   if (event.kind === 'plan') return `training: from step ${event.step} on ${describePlan(event.plan)}`;
   if (event.kind === 'shortage') {
     return `training: memory ran out in step ${event.step}; from here on micro-batches of ${event.tokenBudget} tokens`;

@@ -38,7 +38,7 @@ type PreparationOptions = Omit<CorpusOptions, 'countTokens'> &
 /** Options of trainListwise that the pipeline does not set itself. */
 type TrainingChoices = Omit<
   TrainingOptions,
-  'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | keyof LongWork
+  'model' | 'lists' | 'dev' | 'corpus' | 'output' | 'listLength' | 'onReplace' | keyof LongWork
 >;
 
 /**
@@ -125,7 +125,8 @@ export interface SpecializeOptions extends PreparationOptions, QueryWritingOptio
 
 /** Names of training options that are passed on as they are. */
 export const trainingChoices: readonly string[] = trainingOptionNames.filter(
-  (name) => !['model', 'lists', 'dev', 'corpus', 'output', 'listLength', 'signal', 'onProgress'].includes(name),
+  (name) =>
+    !['model', 'lists', 'dev', 'corpus', 'output', 'listLength', 'onReplace', 'signal', 'onProgress'].includes(name),
 );
 
 /** Names of SpecializeOptions, for refusing others. */

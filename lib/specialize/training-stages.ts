@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { hashInputFile, hashJson, type Json } from '../hashes.js';
+import type { Json } from '../hashes.js';
 import { type TrainingOptions, undecisiveOptions } from '../training/options.js';
 import type { TrainingResult } from '../training/result.js';
 import { trainListwise } from '../training/train.js';
@@ -13,17 +12,22 @@ import type { Workbench } from './workbench.js';
 export async function trainingStage(bench: Workbench): Promise<Stage> {
   const { options, directory, corpus, work } = bench;
   const model = bench.modelSource();
+  const { devData, devSplit = 'dev' } = options;
+  const sources = { model, ...(devData !== undefined && { 'dev data': bench.collectionSource(devData, devSplit) }) };
+  const inputs: Record<string, string> = {};
+  for (const [name, source] of Object.entries(sources)) inputs[name] = await source.hash();
   const choices = trainingOptions(options);
   const decisive = Object.fromEntries(Object.entries(choices).filter(([name]) => !undecisiveOptions.includes(name)));
   return {
     name: 'training',
     options: decisive as Record<string, Json | undefined>,
-    inputs: { model: await model.hash(), ...(await hashDevData(options)) },
-    sources: { model },
+    inputs,
+    sources,
     outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await directory.filesIn(FILES.model))],
     work: async () => {
-      // Training loads the model anew; two copies need not stand in memory.
+      // Training loads the model anew, and takes what memory there is.
       await bench.releaseEmbedder();
+      bench.releaseIndexes();
       const dev = directory.file('dev');
       const result = await trainListwise({
         ...choices,
@@ -32,25 +36,13 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
         lists: directory.file('train'),
         dev: (await stat(dev)).size > 0 ? dev : undefined,
         output: directory.file('training'),
+        // Whoever started the run agreed to that before its first stage.
+        onReplace: () => true,
         ...work,
       });
       return countsOf(result);
     },
   };
-}
-
-/** Judgements and queries of the people's dev set, if there is one. */
-export async function hashDevData({
-  devData,
-  devSplit = 'dev',
-  signal,
-}: SettledOptions): Promise<Record<string, string>> {
-  if (devData === undefined) return {};
-  const names = ['queries.jsonl', join('qrels', `${devSplit}.tsv`)];
-  const hashes = names.map((name) =>
-    hashInputFile(join(devData, name), 'judged queries in the layout of BEIR', signal),
-  );
-  return { 'dev data': hashJson(await Promise.all(hashes)) };
 }
 
 export function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {

@@ -48,6 +48,14 @@ export interface Checkpoint extends CheckpointFacts {
   best?: string;
 }
 
+/** A checkpoint that cannot be gone on from. */
+export interface BrokenCheckpoint {
+  step: number;
+  directory: string;
+  /** What is wrong with it, in words. */
+  problem: string;
+}
+
 const FORMAT = 1;
 /** A checkpoint, one that is being written, and one that another of the same step is taking the place of. */
 const NAME = /^(?:step-(\d+)|\.step-(\d+)\.(?:tmp|old))$/;
@@ -102,11 +110,17 @@ export class Checkpoints {
     }
   }
 
-  /** The newest checkpoint that is whole, if there is one. */
-  async latest(): Promise<Checkpoint | undefined> {
+  /**
+   * The newest checkpoint that is whole, if there is one.
+   * @param onBroken hears of each newer one that is not, and why
+   */
+  async latest(onBroken?: (broken: BrokenCheckpoint) => void): Promise<Checkpoint | undefined> {
     for (const step of await this.#steps()) {
-      const found = (await readCheckpoint(this.#place(step))) ?? (await readCheckpoint(this.#aside(step)));
-      if (found) return found;
+      for (const directory of [this.#place(step), this.#aside(step)]) {
+        const found = await readCheckpoint(directory);
+        if (typeof found === 'object') return found;
+        if (found !== undefined) onBroken?.({ step, directory, problem: found });
+      }
     }
     return undefined;
   }
@@ -172,23 +186,30 @@ async function writeState(directory: string, facts: CheckpointFacts): Promise<vo
   await sync(directory);
 }
 
-/** A checkpoint directory, or undefined if it is not whole or of another format. */
-async function readCheckpoint(directory: string): Promise<Checkpoint | undefined> {
-  const text = await readFile(join(directory, STATE), 'utf8').catch(() => '');
+/** A checkpoint directory; what is wrong with it if it is not whole; undefined if there is none. */
+async function readCheckpoint(directory: string): Promise<Checkpoint | string | undefined> {
+  const text = await readFile(join(directory, STATE), 'utf8').catch(() => undefined);
+  if (text === undefined) return (await sizeOf(directory)) === undefined ? undefined : `${STATE} cannot be read`;
   const found = parse(text);
-  if (found?.format !== FORMAT) return undefined;
+  if (typeof found?.files !== 'object') return `${STATE} is cut off or damaged`;
+  if (found.format !== FORMAT) return `it is of format ${found.format} and this version reads ${FORMAT}`;
   const { files, format: _, ...facts } = found;
   for (const [name, size] of Object.entries(files)) {
-    const status = await stat(join(directory, name)).catch(() => undefined);
-    if (status?.size !== size) return undefined;
+    const there = await sizeOf(join(directory, name));
+    if (there === undefined) return `${name} is missing`;
+    if (there !== size) return `${name} has ${there} bytes and not ${size}`;
   }
   const has = (name: string) => (name in files ? join(directory, name) : undefined);
   return { ...facts, directory, weights: has(WEIGHTS), optimizer: has(OPTIMIZER), best: has(BEST) };
 }
 
+async function sizeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.size;
+}
+
 function parse(text: string): (CheckpointFacts & { format: number; files: Record<string, number> }) | undefined {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text) ?? undefined;
   } catch {
     return undefined;
   }

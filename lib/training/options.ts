@@ -6,7 +6,7 @@ import type { LongWork } from '../types.js';
 import type { Batching } from './batches.js';
 import type { StepRecord } from './log.js';
 import { parseMemorySize } from './memory-size.js';
-import type { TrainingEvent } from './run-start.js';
+import type { EarlierRun, TrainingEvent } from './run-start.js';
 import type { SourceOptions } from './sources.js';
 
 /** What trainListwise takes. Only `model`, `lists` and `output` must be given, and `corpus` where lists name ids only. */
@@ -32,7 +32,7 @@ export interface TrainingOptions
    * many paths as `lists` has files.
    */
   corpus?: SourceOptions['corpus'];
-  /** Directory for log.jsonl, training.json and model/. What an earlier run left there is replaced. */
+  /** Directory for log.jsonl, training.json and model/. Another run that is there is not replaced by itself: see `resume`. */
   output: string;
   /** Passages used of each list, from its front. Default all, and then all lists must have as many. */
   listLength?: number;
@@ -69,11 +69,16 @@ export interface TrainingOptions
   /** Steps between checkpoints, beside those at each epoch's end. Default: ten minutes and an epoch's end. */
   checkpointEvery?: number;
   /**
-   * What to do with an unfinished run in `output`. 'auto', the default: go on with it if options, lists, texts and model
-   * are the same, else start anew; a finished one of these gives its result again. 'must': go on or reject. 'never':
-   * start anew.
+   * What to do with a run in `output`. 'auto', the default: go on with an unfinished one whose options, lists, texts and
+   * model are the same, give the result again of a finished one; where another is there, `onReplace` decides. 'must': go
+   * on or reject. 'never': start anew, whatever is there.
    */
   resume?: Resume;
+  /**
+   * Hears of another run in `output`, before anything of it is lost; unless it returns true, training does not start
+   * (NOT_CONFIRMED). Default: it never returns true.
+   */
+  onReplace?: (earlier: EarlierRun) => boolean | Promise<boolean>;
   /** Called after each step with what log.jsonl gets. */
   onStep?: (step: StepRecord) => void;
   /** Hears that the run goes on from a checkpoint, or why it does not. */
@@ -207,7 +212,7 @@ const NUMBERS: Record<string, NumberCheck> = {
 
 const OTHERS = [
   ...['model', 'lists', 'dev', 'corpus', 'output', 'batching', 'devData', 'devSplit', 'chooseBy', 'resume'],
-  ...['maxMemory', 'onStep', 'onEvent', 'signal', 'onProgress'],
+  ...['maxMemory', 'onStep', 'onEvent', 'onReplace', 'signal', 'onProgress'],
   ...['device', 'precision', 'pooling', 'queryPrefix', 'passagePrefix', 'revision'],
 ] as const;
 
@@ -216,7 +221,20 @@ export const trainingOptionNames: readonly string[] = [...Object.keys(NUMBERS), 
 
 /** Options that say where, how safely and how fast, but not what: they change a result by rounding at most. */
 export const undecisiveOptions: readonly string[] = [
-  ...['model', 'lists', 'dev', 'corpus', 'output', 'device', 'revision', 'signal', 'onProgress', 'onStep', 'onEvent'],
+  ...[
+    'model',
+    'lists',
+    'dev',
+    'corpus',
+    'output',
+    'device',
+    'revision',
+    'signal',
+    'onProgress',
+    'onStep',
+    'onEvent',
+    'onReplace',
+  ],
   ...['devData', 'devSplit', 'tokenBudget', 'keepBytes', 'maxMemory', 'checkpointEvery', 'keepCheckpoints', 'resume'],
 ];
 

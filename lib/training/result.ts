@@ -87,7 +87,17 @@ function countLists({ sets }: TrainingData): TrainingResult['lists'] {
 
 /** Writes training.json, whole or not at all. */
 export async function writeSummary(options: SettledOptions, result: Omit<TrainingSummary, 'options'>): Promise<void> {
-  const { signal: _, onProgress: __, onStep: ___, onEvent: ____, lists, dev, corpus, ...plain } = options;
+  const {
+    signal: _,
+    onProgress: __,
+    onStep: ___,
+    onEvent: ____,
+    onReplace: _____,
+    lists,
+    dev,
+    corpus,
+    ...plain
+  } = options;
   const source = (value: unknown) => {
     if (typeof value === 'string' || !Array.isArray(value)) return typeof value === 'string' ? value : undefined;
     return value.every((one) => typeof one === 'string') ? value : value.length;

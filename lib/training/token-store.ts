@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
 import { makeDirectory, writing } from '../formats/writing.js';
@@ -77,6 +77,8 @@ const MEMORY_BYTES = 2 ** 28;
 export class TokenStore {
   readonly #directory: string;
   readonly #memoryBytes: number;
+  /** Where sets are that were made here. */
+  readonly #made: string[] = [];
 
   /** @param memoryBytes tokens up to this size are held in memory, for each of queries and passages */
   constructor(directory: string, memoryBytes = MEMORY_BYTES) {
@@ -100,6 +102,13 @@ export class TokenStore {
     return openSet(place, record, { name: source.name, memoryBytes: this.#memoryBytes, signal });
   }
 
+  /** Removes the sets that were made and not opened only. */
+  async discard(): Promise<void> {
+    for (const place of this.#made) await rm(place, { recursive: true, force: true });
+    // Left where it holds those of another run.
+    await rmdir(this.#directory).catch(() => {});
+  }
+
   /** Removes sets that no run needs any more. */
   async clear(): Promise<void> {
     await writing(this.#directory, () => rm(this.#directory, { recursive: true, force: true }));
@@ -118,6 +127,7 @@ export class TokenStore {
         await rm(place, { recursive: true, force: true });
         await rename(beside, place);
       });
+      this.#made.push(place);
       return record;
     } catch (error) {
       await rm(beside, { recursive: true, force: true });

@@ -68,9 +68,7 @@ export async function trainListwise(options: TrainingOptions): Promise<TrainingR
       );
     }
     const human = await HumanDev.open(model, settled);
-    const result = await train({ model, modelHash, data, human, options: settled, started });
-    await store.clear();
-    return result;
+    return await train({ model, modelHash, store, data, human, options: settled, started });
   } finally {
     model.encoder.dispose();
   }
@@ -95,6 +93,7 @@ interface Run {
   model: EmbeddingModel;
   /** SHA-256 of the base model's files. */
   modelHash: string;
+  store: TokenStore;
   data: TrainingData;
   human: HumanDev | undefined;
   options: SettledOptions;
@@ -102,14 +101,19 @@ interface Run {
   started: number;
 }
 
-async function train({ model, modelHash, data, human, options, started }: Run): Promise<TrainingResult> {
+async function train({ model, modelHash, store, data, human, options, started }: Run): Promise<TrainingResult> {
   const { output } = options;
   const inputs = await describeInputs({ model, modelHash, human }, data, options);
   const checkpoints = new Checkpoints(join(output, 'checkpoints'), options.keepCheckpoints);
   const kept = new KeptModel(model, output, options.signal);
-  const start = await startRun(model, inputs, { options, checkpoints });
+  const start = await startRun(model, inputs, { options, checkpoints }).catch(async (error: { code?: string }) => {
+    // Another run stays there as it was.
+    if (error.code === 'NOT_CONFIRMED') await store.discard();
+    throw error;
+  });
   if ('finished' in start) {
     await checkpoints.clear();
+    await store.clear();
     return start.finished;
   }
   const { checkpoint } = start;
@@ -121,10 +125,11 @@ async function train({ model, modelHash, data, human, options, started }: Run): 
   const whole = { ...result, seconds: (performance.now() - started) / 1000 };
   await writeSummary(options, { ...whole, inputs, weights: await hashFile(weightsFile(model, kept.directory)) });
   await checkpoints.clear();
+  await store.clear();
   return whole;
 }
 
-interface LoopRun extends Omit<Run, 'started'> {
+interface LoopRun extends Omit<Run, 'started' | 'store'> {
   inputs: RunInputs;
   checkpoints: Checkpoints;
   kept: KeptModel;

@@ -21,7 +21,12 @@ export {
   RemoteError,
   WriteError,
 } from './errors.js';
-export type { CollectionSource, TestSet } from './evaluation/collection.js';
+export {
+  type CollectionParts,
+  type CollectionSource,
+  JudgedCollection,
+  type TestSet,
+} from './evaluation/collection.js';
 export { type ComparedSet, type CompareOptions, type Comparison, compare } from './evaluation/compare.js';
 export type { Change, Difference, Example, GroupChange, QueryChange, TopPassage } from './evaluation/differences.js';
 export {
@@ -45,7 +50,7 @@ export {
   type ResamplingOptions,
   randomizationTest,
 } from './evaluation/statistics.js';
-export { collectionSubset, type SubsetOptions } from './evaluation/subset.js';
+export { collectionSubset, type SubsetOptions, type SubsetSource } from './evaluation/subset.js';
 export type { ModelSystem, RunSystem, System } from './evaluation/systems.js';
 export { type ComparisonTableOptions, formatComparison } from './evaluation/table.js';
 export { exportOnnx, type OnnxFormat, type OnnxOptions } from './export/onnx.js';
@@ -101,7 +106,7 @@ export { type TeachOptions, teach } from './teachers/teach.js';
 export type { EvaluationRecord, StepRecord } from './training/log.js';
 export type { TrainingOptions } from './training/options.js';
 export type { TrainingResult } from './training/result.js';
-export type { TrainingEvent } from './training/run-start.js';
+export type { EarlierRun, TrainingEvent } from './training/run-start.js';
 export type { TrainingSource } from './training/sources.js';
 export { trainListwise } from './training/train.js';
 export type * from './types.js';

@@ -127,6 +127,30 @@ describe('EmbeddingsFile', () => {
     }
   });
 
+  it('searches some of the rows, in whatever order, over several blocks', async () => {
+    const corpus = await corpusOf(5000);
+    const queries = await new FakeEmbedder().encode(['one', 'two'], { kind: 'query' });
+    const all = Array.from({ length: 5000 }, (_, row) => row);
+    const orders = [all.filter((row) => row % 7 > 1), new Random(3).shuffle(all).slice(0, 900), [17]];
+    for (const type of ['fp32', 'bf16'] as const) {
+      const file = join(await temporary(), 'some.npy');
+      await encodeCorpus(file, { embedder: new FakeEmbedder(), corpus, type, key: 'k' });
+      const { values } = await readNpy(file);
+      await using passages = await EmbeddingsFile.open(file);
+      for (const rows of orders) {
+        const picked = Float32Array.from(
+          rows.flatMap((row) => [...values.subarray(row * dimension, (row + 1) * dimension)]),
+        );
+        const blocks: Float32Array[] = [];
+        for await (const block of passages.pick(rows, { blockRows: 256 })) blocks.push(widened(block));
+        expect(blocks).to.have.length(Math.ceil(rows.length / 256));
+        expect(Float32Array.from(blocks.flatMap((block) => [...block]))).to.deep.equal(picked);
+        const found = await passages.search(queries, 20, { rows });
+        expect(found).to.deep.equal(await searchEmbeddings({ queries, corpus: picked, dimension, k: 20 }));
+      }
+    }
+  });
+
   it('refuses a file that is shorter than its header says', async () => {
     const file = join(await temporary(), 'a.npy');
     await encodeCorpus(file, { embedder: new FakeEmbedder(), corpus: await corpusOf(10), key: 'k' });
@@ -212,6 +236,11 @@ describe('specialize with several retrievers', () => {
     const run = join(home, 'mine.trec');
     await writeFile(run, ids.map((id: string, i: number) => (i === 0 ? '' : `${id} Q0 p${i} 1 1 mine\n`)).join(''));
     const retrievers = ['dense', 'bm25', `model:${other}`, `run:${run}`] as const;
+    const nowhere = await rejection(specialize({ ...common, retrievers: ['dense', 'model:nowhere'] }));
+    expect(nowhere.message).to.equal(
+      'Expected a directory or a Hub name "owner/name" for retrievers but received "nowhere"; give the owner as well, ' +
+        'such as sentence-transformers/nowhere, or a path such as ./nowhere.',
+    );
     const { stages } = await specialize({ ...common, retrievers });
     const { byType } = stages.candidates!.counts as {
       byType: Record<string, { sourceTooLow: Record<string, number>; queries: number }>;

@@ -33,6 +33,20 @@ describe('collectionSubset', () => {
     expect(await collectionSubset(collection, { distractors: 10_000 })).to.deep.equal(collection);
   });
 
+  it('is the same from a stream of passages, which is read twice', async () => {
+    let readings = 0;
+    const corpus = {
+      async *[Symbol.asyncIterator]() {
+        readings += 1;
+        yield* collection.corpus;
+      },
+    };
+    const options = { queries: 5, distractors: 30, keep: ['p1'], seed: 3 };
+    const part = await collectionSubset({ ...collection, corpus }, options);
+    expect(part).to.deep.equal(await collectionSubset(collection, options));
+    expect(readings).to.equal(2);
+  });
+
   it('refuses numbers that cannot be', async () => {
     const error = await rejection(collectionSubset(collection, { distractors: 0 }));
     expect(error.message).to.equal('Expected a whole number from 1 for distractors but received 0.');

@@ -26,6 +26,16 @@ const SHARD = 4096;
 /** Numbers that are read at a time to be searched. */
 const BLOCK_NUMBERS = 1 << 24;
 
+export interface FileSearch extends LongWork {
+  /** Only these are searched, and results are places among them. */
+  rows?: readonly number[];
+}
+
+export interface PickOptions extends Pick<LongWork, 'signal'> {
+  /** Rows of a block. Default as many as have 16 million numbers. */
+  blockRows?: number;
+}
+
 /** Embeddings of a corpus in an .npy file, read by position: of the matrix only what is worked on is in memory. */
 export class EmbeddingsFile implements AsyncDisposable {
   readonly file: string;
@@ -89,20 +99,41 @@ export class EmbeddingsFile implements AsyncDisposable {
     await ahead;
   }
 
+  /** Some rows in the order given, block by block; neighbours are read in one go. */
+  async *pick(rows: readonly number[], { blockRows, signal }: PickOptions = {}): AsyncGenerator<Rows> {
+    const step = blockRows ?? Math.max(1, Math.floor(BLOCK_NUMBERS / this.dimension));
+    for (let first = 0; first < rows.length; first += step) {
+      yield await this.#gather(rows.slice(first, first + step), signal);
+    }
+  }
+
+  async #gather(rows: readonly number[], signal?: AbortSignal): Promise<Rows> {
+    const numbers = rows.length * this.dimension;
+    const block = this.type === 'fp32' ? new Float32Array(numbers) : new Uint16Array(numbers);
+    let end = 0;
+    for (let start = 0; start < rows.length; start = end) {
+      for (end = start + 1; end < rows.length && rows[end] === rows[end - 1]! + 1; ) end += 1;
+      const place = { file: this.file, layout: this.#layout, first: rows[start]!, count: end - start, signal };
+      block.set(await readRows(this.#handle, place), start * this.dimension);
+    }
+    return block;
+  }
+
   /**
    * The k rows with the highest inner product for each query, as `searchEmbeddings` finds them.
    * @param queries queries × dimension numbers
    */
-  async search(queries: Float32Array, k: number, { signal, onProgress }: LongWork = {}): Promise<TopK> {
-    const { dimension, rows } = this;
-    const search = await ExactSearch.open({ queries, dimension, k: Math.min(k, Math.max(rows, 1)), signal });
+  async search(queries: Float32Array, k: number, { rows, signal, onProgress }: FileSearch = {}): Promise<TopK> {
+    const { dimension } = this;
+    const count = rows ? rows.length : this.rows;
+    const search = await ExactSearch.open({ queries, dimension, k: Math.min(k, Math.max(count, 1)), signal });
     const { total } = search;
     let searched = 0;
-    for await (const block of this.blocks({ signal })) {
+    for await (const block of rows ? this.pick(rows, { signal }) : this.blocks({ signal })) {
       searched += await search.add(block, { signal });
-      onProgress?.({ stage: 'searching', done: Math.floor((total * searched) / rows), total, unit: 'queries' });
+      onProgress?.({ stage: 'searching', done: Math.floor((total * searched) / count), total, unit: 'queries' });
     }
-    return search.best(Math.min(k, rows));
+    return search.best(Math.min(k, count));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

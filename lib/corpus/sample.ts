@@ -19,27 +19,45 @@ export async function sampleIds(
   signal?: AbortSignal,
 ): Promise<string[]> {
   const breathe = breather(signal);
-  const starts = [hash32(`${seed}\u0000sample`), hash32(`${seed}\u0000sample again`)] as const;
-  const kept = new Set<string>();
-  let chosen: Candidate[] = [];
-  let bar = Infinity;
+  const sample = new IdSample(count, seed);
   for (const id of ids) {
-    const priority = (hash32(id, starts[0]) >>> 0) * 2 ** 21 + (hash32(id, starts[1]) >>> 11);
-    if (priority <= bar && !kept.has(id)) {
-      kept.add(id);
-      chosen.push({ id, priority });
-      if (chosen.length >= 2 * count + 1024) {
-        chosen = lowest(chosen, count);
-        bar = chosen.at(-1)?.priority ?? -1;
-        kept.clear();
-        for (const candidate of chosen) kept.add(candidate.id);
-      }
-    }
+    sample.add(id);
     await breathe();
   }
-  return lowest(chosen, count)
-    .map(({ id }) => id)
-    .sort(compareCodePoints);
+  return sample.ids();
+}
+
+/** The same for ids that come one by one. */
+export class IdSample {
+  readonly #count: number;
+  readonly #starts: readonly [number, number];
+  readonly #kept = new Set<string>();
+  #chosen: Candidate[] = [];
+  #bar = Infinity;
+
+  constructor(count: number, seed: number) {
+    this.#count = count;
+    this.#starts = [hash32(`${seed}\u0000sample`), hash32(`${seed}\u0000sample again`)];
+  }
+
+  add(id: string): void {
+    const priority = (hash32(id, this.#starts[0]) >>> 0) * 2 ** 21 + (hash32(id, this.#starts[1]) >>> 11);
+    if (priority > this.#bar || this.#kept.has(id)) return;
+    this.#kept.add(id);
+    this.#chosen.push({ id, priority });
+    if (this.#chosen.length < 2 * this.#count + 1024) return;
+    this.#chosen = lowest(this.#chosen, this.#count);
+    this.#bar = this.#chosen.at(-1)?.priority ?? -1;
+    this.#kept.clear();
+    for (const candidate of this.#chosen) this.#kept.add(candidate.id);
+  }
+
+  /** The sample of what was added so far. */
+  ids(): string[] {
+    return lowest(this.#chosen, this.#count)
+      .map(({ id }) => id)
+      .sort(compareCodePoints);
+  }
 }
 
 function lowest(candidates: Candidate[], count: number): Candidate[] {

@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import {
+  beirFile,
   judgedPassages,
   noJudgedPassage,
   readCorpus,
@@ -11,8 +11,8 @@ import {
 import { readJsonl } from '../formats/jsonl.js';
 import type { Passage, Qrels, Query } from '../types.js';
 
-/** A test collection: a directory in BEIR's layout, or the same in memory. */
-export type CollectionSource = string | TestCollection;
+/** A test collection: a directory in BEIR's layout, the same in memory, or one that is open already. */
+export type CollectionSource = string | TestCollection | JudgedCollection;
 
 /** One of several test sets, with the name that results give it; a directory's path is its name by default. */
 export type TestSet = CollectionSource | { name?: string; data: CollectionSource; split?: string };
@@ -21,24 +21,31 @@ export interface OpenOptions {
   /** Which judgements of a directory; 'test' by default. */
   split?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** Hears each passage of a directory while its corpus is checked. */
+  onPassage?: (passage: Passage) => void;
+}
+
+/** What a collection is made of. */
+export interface CollectionParts {
+  name: string;
+  /** The judged ones. */
+  queries: readonly Query[];
+  qrels: Qrels;
+  /** How many passages there are. */
+  size: number;
+  /** The passages, from the first on, as often as it is called. */
+  passages: () => Iterable<Passage> | AsyncIterable<Passage>;
+  /** The queries with all their fields, judged or not; `queries` by default. */
+  records?: (signal?: AbortSignal) => AsyncIterable<{ id: string; record: object }>;
 }
 
 /** Queries, judgements and a corpus that is read as it is needed: of a directory no passage is kept in memory. */
 export class JudgedCollection {
-  readonly name: string;
-  /** The judged ones. */
-  readonly queries: readonly Query[];
-  readonly qrels: Qrels;
-  /** How many passages there are. */
-  readonly size: number;
-  readonly #source: CollectionSource;
+  readonly #parts: CollectionParts;
 
-  private constructor(name: string, source: CollectionSource, { queries, qrels, size }: Parts) {
-    this.name = name;
-    this.#source = source;
-    this.queries = queries;
-    this.qrels = qrels;
-    this.size = size;
+  /** Takes parts as they are; `open` checks them. */
+  constructor(parts: CollectionParts) {
+    this.#parts = parts;
   }
 
   /**
@@ -46,18 +53,48 @@ export class JudgedCollection {
    * @throws NotFoundError, DataError for a directory, as readBeir; InvalidArgumentError for one in memory that is empty,
    *   has an id twice, or judges queries that it lacks
    */
-  static async open(set: TestSet, { split, signal }: OpenOptions = {}): Promise<JudgedCollection> {
+  static async open(set: TestSet, options: OpenOptions = {}): Promise<JudgedCollection> {
     const wrapped = typeof set === 'object' && set !== null && 'data' in set ? set : { data: set };
     const { data } = wrapped;
-    const { name = typeof data === 'string' ? data : 'test set', split: own = split ?? 'test' } = wrapped;
-    if (typeof data === 'string') return new JudgedCollection(name, data, await checkDirectory(data, own, signal));
-    return new JudgedCollection(name, data, checkInMemory(data));
+    if (data instanceof JudgedCollection) return data.renamed(wrapped.name ?? data.name);
+    const { name = typeof data === 'string' ? data : 'test set', split = options.split ?? 'test' } = wrapped;
+    const parts = typeof data === 'string' ? await checkDirectory(data, split, options) : checkInMemory(data);
+    return new JudgedCollection({ name, ...parts });
   }
 
-  /** The passages, from the first on. */
+  get name(): string {
+    return this.#parts.name;
+  }
+
+  /** The judged ones. */
+  get queries(): readonly Query[] {
+    return this.#parts.queries;
+  }
+
+  get qrels(): Qrels {
+    return this.#parts.qrels;
+  }
+
+  /** How many passages there are. */
+  get size(): number {
+    return this.#parts.size;
+  }
+
+  /** The passages, from the first on each time it is iterated over. */
   get corpus(): AsyncIterable<Passage> {
-    const source = this.#source;
-    return typeof source === 'string' ? readCorpus(source) : stream(source.corpus);
+    const { passages } = this.#parts;
+    return { [Symbol.asyncIterator]: () => stream(passages()) };
+  }
+
+  renamed(name: string): JudgedCollection {
+    return name === this.name ? this : new JudgedCollection({ ...this.#parts, name });
+  }
+
+  /** The same passages with some of the queries. */
+  only(keeps: (queryId: string) => boolean): JudgedCollection {
+    const queries = this.queries.filter(({ id }) => keeps(id));
+    const qrels: Qrels = new Map([...this.qrels].filter(([id]) => keeps(id)));
+    return new JudgedCollection({ ...this.#parts, queries, qrels });
   }
 
   /** The passages of these ids; those that the corpus lacks are left out. */
@@ -81,7 +118,7 @@ export class JudgedCollection {
     const groups = new Map<string, string>();
     const fields = new Set<string>();
     let hasField = false;
-    for await (const { id, record } of this.#records(signal)) {
+    for await (const { id, record } of this.#parts.records?.(signal) ?? recordsOf(this.queries)) {
       if (!this.qrels.has(id)) continue;
       for (const name of fieldNames(record)) fields.add(name);
       const value = valueAt(record, field);
@@ -92,16 +129,6 @@ export class JudgedCollection {
     const there = [...fields].filter((name) => !['id', '_id', 'text'].includes(name));
     const remedy = `the queries of ${this.name} have ${there.length ? there.join(', ') : 'no fields beside id and text'}`;
     throw new InvalidArgumentError('by', 'a field of the queries', field, remedy);
-  }
-
-  async *#records(signal?: AbortSignal): AsyncGenerator<{ id: string; record: object }> {
-    if (typeof this.#source !== 'string') {
-      for (const record of this.#source.queries) yield { id: record.id, record };
-      return;
-    }
-    for await (const { value } of readJsonl(join(this.#source, 'queries.jsonl'), signal ? { signal } : {})) {
-      yield { id: String(value['_id']), record: value };
-    }
   }
 }
 
@@ -127,24 +154,28 @@ export async function openCollections(
   return opened;
 }
 
-interface Parts {
-  queries: Query[];
-  qrels: Qrels;
-  size: number;
-}
+type Parts = Omit<CollectionParts, 'name'>;
 
-async function checkDirectory(directory: string, split: string, signal?: AbortSignal): Promise<Parts> {
+async function checkDirectory(directory: string, split: string, { signal, onPassage }: OpenOptions): Promise<Parts> {
   const reading = signal ? { signal } : {};
   const { queries, qrels } = await readJudgedQueries(directory, { split, ...reading });
   const judged = judgedPassages(qrels);
   let size = 0;
   let hasJudged = false;
-  for await (const { id } of readCorpus(directory, reading)) {
+  for await (const passage of readCorpus(directory, reading)) {
     size += 1;
-    hasJudged ||= judged.has(id);
+    hasJudged ||= judged.has(passage.id);
+    onPassage?.(passage);
   }
   if (!hasJudged) throw noJudgedPassage(directory);
-  return { queries, qrels, size };
+  const passages = () => readCorpus(directory, reading);
+  return { queries, qrels, size, passages, records: (own = signal) => readRecords(directory, own) };
+}
+
+async function* readRecords(directory: string, signal?: AbortSignal) {
+  for await (const { value } of readJsonl(await beirFile(directory, 'queries.jsonl'), { signal })) {
+    yield { id: String(value['_id']), record: value };
+  }
 }
 
 function checkInMemory(data: TestCollection): Parts {
@@ -162,7 +193,7 @@ function checkInMemory(data: TestCollection): Parts {
     const missing = [...qrels.keys()].find((id) => !known.has(id));
     throw new InvalidArgumentError('data.queries', 'every query of data.qrels', `no query "${missing}"`);
   }
-  return { queries: judged, qrels, size: corpus.length };
+  return { queries: judged, qrels, size: corpus.length, passages: () => corpus };
 }
 
 function checkUnique(argument: string, items: readonly (Passage | Query)[]): void {
@@ -173,8 +204,12 @@ function checkUnique(argument: string, items: readonly (Passage | Query)[]): voi
   }
 }
 
-async function* stream(passages: readonly Passage[]): AsyncGenerator<Passage> {
+async function* stream(passages: Iterable<Passage> | AsyncIterable<Passage>): AsyncGenerator<Passage> {
   yield* passages;
+}
+
+async function* recordsOf(queries: readonly Query[]): AsyncGenerator<{ id: string; record: object }> {
+  for (const record of queries) yield { id: record.id, record };
 }
 
 function fieldNames(record: object, prefix = ''): string[] {

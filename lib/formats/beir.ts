@@ -76,7 +76,7 @@ export function noJudgedPassage(directory: string): DataError {
  */
 export async function* readCorpus(path: string, options: ReadOptions = {}): AsyncGenerator<Passage> {
   const { signal, expected = 'a corpus in JSON Lines' } = options;
-  const file = await fileIn(path, 'corpus.jsonl');
+  const file = await beirFile(path, 'corpus.jsonl');
   const ids = new UniqueIds(file);
   for await (const { value, line } of readJsonl(file, { signal, expected })) {
     const place = { file, line };
@@ -94,7 +94,7 @@ export async function* readCorpus(path: string, options: ReadOptions = {}): Asyn
  */
 export async function readQueries(path: string, options: ReadOptions = {}): Promise<Query[]> {
   const { signal, expected = 'queries in JSON Lines' } = options;
-  const file = await fileIn(path, 'queries.jsonl');
+  const file = await beirFile(path, 'queries.jsonl');
   const ids = new UniqueIds(file);
   const queries: Query[] = [];
   for await (const { value, line } of readJsonl(file, { signal, expected })) {
@@ -141,7 +141,8 @@ async function explainMissingSplit(directory: string, split: string): Promise<st
   return `Expected the judgements of split "${split}" at ${join(directory, 'qrels', `${split}.tsv`)} but ${there}.`;
 }
 
-async function fileIn(path: string, name: string): Promise<string> {
+/** A file of a BEIR directory, or where it is not there the same compressed; a path of anything else as it is. */
+export async function beirFile(path: string, name: string): Promise<string> {
   return (await kindOf(path)) === 'directory' ? presentFile(join(path, name)) : path;
 }
 

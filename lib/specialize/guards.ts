@@ -1,28 +1,26 @@
 import { basename, resolve } from 'node:path';
+import { JudgedCollection } from '../evaluation/collection.js';
 import { compare } from '../evaluation/compare.js';
 import { retrieve } from '../evaluation/retrieval.js';
-import { readBeir, type TestCollection } from '../formats/beir.js';
 import { writeTrecRun } from '../formats/trec.js';
 import type { Run } from '../types.js';
-import { hashCollection, runOfModel } from './evaluation-stage.js';
+import { runOfModel } from './evaluation-stage.js';
 import { type GuardResult, guardResult } from './gate.js';
-import type { Workbench } from './workbench.js';
+import type { InputSource, Workbench } from './workbench.js';
 
 /** Test collections on which a model must not lose; what the base finds on them is computed once. */
 export class Guards {
+  /** The sets as inputs of a stage. */
+  readonly sources: Readonly<Record<string, InputSource>>;
   readonly #bench: Workbench;
   readonly #baseRuns = new Map<string, Run>();
 
   constructor(bench: Workbench) {
     this.#bench = bench;
-  }
-
-  /** SHA-256 of each set, by its directory. @throws NotFoundError, DataError for one that cannot be read */
-  async hashes(): Promise<Record<string, string>> {
-    const hashes: Record<string, string> = {};
-    const { guards, signal } = this.#bench.options;
-    for (const guard of guards) hashes[`guard set ${guard}`] = await hashCollection(await this.#read(guard), signal);
-    return hashes;
+    const { guards } = bench.options;
+    this.sources = Object.fromEntries(
+      guards.map((guard) => [`guard set ${guard}`, bench.collectionSource(guard, 'test')]),
+    );
   }
 
   /**
@@ -33,7 +31,7 @@ export class Guards {
     const { guards, guardLoss, measures, resamples, seed, signal } = this.#bench.options;
     const results: GuardResult[] = [];
     for (const [i, guard] of guards.entries()) {
-      const collection = await this.#read(guard);
+      const collection = await JudgedCollection.open(guard, { signal });
       const base = this.#baseRuns.get(guard) ?? (await this.#baseRun(collection));
       if (!this.#baseRuns.has(guard)) await this.#write(i, 'base', base);
       this.#baseRuns.set(guard, base);
@@ -46,12 +44,7 @@ export class Guards {
     return results;
   }
 
-  #read(guard: string): Promise<TestCollection> {
-    const { signal } = this.#bench.options;
-    return readBeir(guard, { signal });
-  }
-
-  async #baseRun(collection: TestCollection): Promise<Run> {
+  async #baseRun(collection: JudgedCollection): Promise<Run> {
     const { k } = this.#bench.options;
     try {
       return await retrieve(await this.#bench.embedder(), collection, { k, ...this.#bench.work });

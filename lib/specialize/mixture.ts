@@ -1,14 +1,14 @@
 import { rename, rm } from 'node:fs/promises';
+import { JudgedCollection } from '../evaluation/collection.js';
 import { compare } from '../evaluation/compare.js';
 import { DEFAULT_MEASURES, evaluateRun } from '../evaluation/measures.js';
 import { collectionSubset } from '../evaluation/subset.js';
-import type { TestCollection } from '../formats/beir.js';
 import { readTrecRun } from '../formats/trec.js';
 import { writing } from '../formats/writing.js';
 import { readLists } from '../lists/file.js';
 import { interpolateModels } from '../models/interpolation.js';
 import { Random } from '../random.js';
-import type { Qrels, Run } from '../types.js';
+import type { Run } from '../types.js';
 import { devCollection, type EvaluatedOn, evaluationCollection, runOfModel } from './evaluation-stage.js';
 import { type GuardResult, objections } from './gate.js';
 import type { Guards } from './guards.js';
@@ -40,8 +40,8 @@ const FEWEST_TO_SPLIT = 4;
 /** Queries to choose by and queries to test on, which have none in common. */
 interface Trial {
   chosenOn: Offer['chosenOn'];
-  choosing: TestCollection;
-  testing: TestCollection;
+  choosing: JudgedCollection;
+  testing: JudgedCollection;
 }
 
 /**
@@ -98,7 +98,9 @@ async function planTrial(bench: Workbench, on: EvaluatedOn): Promise<Trial | und
     const lists = await readLists(directory.file('dev'), { corpus, signal: options.signal }).catch(() => []);
     if (lists.length > 0) {
       const keep = lists.flatMap(({ passages }) => passages.map(({ id }) => id));
-      const choosing = await collectionSubset(await devCollection(bench), { keep, seed: options.seed });
+      const { seed, signal } = options;
+      const data = await collectionSubset(await devCollection(bench), { keep, seed, signal });
+      const choosing = await JudgedCollection.open({ name: 'dev lists', data });
       return { chosenOn: 'dev lists', choosing, testing };
     }
   }
@@ -107,17 +109,12 @@ async function planTrial(bench: Workbench, on: EvaluatedOn): Promise<Trial | und
   const first = new Set(ids.slice(0, ids.length >> 1));
   return {
     chosenOn: 'half',
-    choosing: onQueries(testing, (id) => first.has(id)),
-    testing: onQueries(testing, (id) => !first.has(id)),
+    choosing: testing.only((id) => first.has(id)),
+    testing: testing.only((id) => !first.has(id)),
   };
 }
 
-function onQueries({ corpus, queries, qrels }: TestCollection, keeps: (id: string) => boolean): TestCollection {
-  const kept: Qrels = new Map([...qrels].filter(([id]) => keeps(id)));
-  return { corpus, queries: queries.filter(({ id }) => keeps(id)), qrels: kept };
-}
-
-async function valueOn(collection: TestCollection, model: string, bench: Workbench): Promise<number> {
+async function valueOn(collection: JudgedCollection, model: string, bench: Workbench): Promise<number> {
   const [measure] = bench.options.measures ?? DEFAULT_MEASURES;
   const run = await runOfModel(model, { collection, bench });
   const { mean } = await evaluateRun(collection.qrels, run, [measure!], { signal: bench.options.signal });
@@ -126,7 +123,7 @@ async function valueOn(collection: TestCollection, model: string, bench: Workben
 
 async function judgeMixture(
   model: string,
-  collection: TestCollection,
+  collection: JudgedCollection,
   { bench, on }: { bench: Workbench; on: EvaluatedOn },
 ): Promise<Verdict> {
   const { measures, resamples, seed, signal, significance, significanceTest: test } = bench.options;

@@ -12,7 +12,7 @@ import { type Offer, offerMixture } from './mixture.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
 import { judge, signed, type Verdict } from './verdict.js';
-import type { Workbench } from './workbench.js';
+import { hashesOf, type Workbench } from './workbench.js';
 
 /** What promotion/promotion.json holds: which model the run recommends, and why. */
 export interface Promotion {
@@ -38,7 +38,8 @@ export async function promotionStage(bench: Workbench): Promise<Stage> {
   return {
     name: 'promotion',
     options: { ...test, guards: sets, guardLoss, mixingShares, measures: measures?.[0] },
-    inputs: await guards.hashes(),
+    inputs: await hashesOf(guards.sources),
+    sources: guards.sources,
     outputs: async () => [...(await directory.filesIn(FILES.chosenModel)), ...(await directory.filesIn('promotion'))],
     work: async () => {
       await writing(directory.promotion(), () => rm(directory.promotion(), { recursive: true, force: true }));

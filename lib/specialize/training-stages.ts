@@ -6,22 +6,18 @@ import { trainListwise } from '../training/train.js';
 import { type SettledOptions, trainingChoices } from './options.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
-import type { Workbench } from './workbench.js';
+import { hashesOf, type InputSource, type Workbench } from './workbench.js';
 
 /** The trained model: training/model, with log.jsonl and training.json beside it. */
 export async function trainingStage(bench: Workbench): Promise<Stage> {
   const { options, directory, corpus, work } = bench;
-  const model = bench.modelSource();
-  const { devData, devSplit = 'dev' } = options;
-  const sources = { model, ...(devData !== undefined && { 'dev data': bench.collectionSource(devData, devSplit) }) };
-  const inputs: Record<string, string> = {};
-  for (const [name, source] of Object.entries(sources)) inputs[name] = await source.hash();
+  const sources = trainingSources(bench);
   const choices = trainingOptions(options);
   const decisive = Object.fromEntries(Object.entries(choices).filter(([name]) => !undecisiveOptions.includes(name)));
   return {
     name: 'training',
     options: decisive as Record<string, Json | undefined>,
-    inputs,
+    inputs: await hashesOf(sources),
     sources,
     outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await directory.filesIn(FILES.model))],
     work: async () => {
@@ -43,6 +39,13 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
       return countsOf(result);
     },
   };
+}
+
+/** What training reads from the disk that no stage wrote: the base model, and queries of people to evaluate on. */
+export function trainingSources(bench: Workbench): Record<string, InputSource> {
+  const { devData, devSplit = 'dev' } = bench.options;
+  const model = bench.modelSource();
+  return devData === undefined ? { model } : { model, 'dev data': bench.collectionSource(devData, devSplit) };
 }
 
 export function trainingOptions(options: SettledOptions): Partial<TrainingOptions> {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Bm25Index, type Bm25Options } from '../candidates/bm25.js';
 import { Embeddings, idsOf } from '../candidates/embeddings.js';
+import { EmbeddingsFile } from '../candidates/embeddings-file.js';
 import { readNpy } from '../candidates/npy.js';
 import type { Corpus } from '../corpus/corpus.js';
 import { UnusablePassages } from '../corpus/unusable.js';
@@ -17,6 +18,13 @@ import type { RunDirectory } from './run-directory.js';
 export interface InputSource {
   path: string;
   hash: () => Promise<string>;
+}
+
+/** The hashes of inputs, by their names. */
+export async function hashesOf(sources: Readonly<Record<string, InputSource>>): Promise<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const [name, source] of Object.entries(sources)) hashes[name] = await source.hash();
+  return hashes;
 }
 
 /** Where a run stands and what its stages work with. Large things are loaded when a stage first asks for them. */
@@ -60,6 +68,11 @@ export class Workbench implements AsyncDisposable {
     return { path, hash: () => this.#inputs.file(path, expected) };
   }
 
+  /** A test set in a directory of BEIR's layout: passages, queries and judgements. */
+  collectionSource(path: string, split: string): InputSource {
+    return { path, hash: () => this.#inputs.collection(path, split) };
+  }
+
   /** The base model, reading texts as long as training does. */
   embedder(): Promise<Embedder> {
     this.#embedder ??= loadEmbedder(this.options.model, this.options);
@@ -73,6 +86,12 @@ export class Workbench implements AsyncDisposable {
     await embedder?.dispose();
   }
 
+  /** Lets BM25's index and the embeddings go, likewise. */
+  releaseIndexes(): void {
+    this.#bm25 = undefined;
+    this.#passages = undefined;
+  }
+
   bm25(): Promise<Bm25Index> {
     this.#bm25 ??= Bm25Index.build(this.corpus, { ...bm25Options(this.options), ...this.work });
     return this.#bm25;
@@ -80,8 +99,20 @@ export class Workbench implements AsyncDisposable {
 
   /** The base model's embeddings of the whole corpus, as the embeddings stage wrote them. */
   passages(): Promise<Embeddings> {
-    this.#passages ??= readPassages(this.directory, this.corpus, this.options.signal);
+    this.#passages ??= readPassages(this);
     return this.#passages;
+  }
+
+  /** The same as a file, of which no more is in memory than what is worked on; whoever opens it disposes of it. */
+  async openPassages(): Promise<EmbeddingsFile> {
+    const passages = await EmbeddingsFile.open(this.directory.file('passageEmbeddings'));
+    try {
+      await checkPassages(this, passages.rows);
+      return passages;
+    } catch (error) {
+      await passages[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** The base model's embeddings of the queries, as the candidates stage wrote them. */
@@ -123,11 +154,17 @@ export function bm25Options({ bm25K1, bm25B, bm25Delta, bm25Analysis }: SettledO
   return { bm25K1, bm25B, bm25Delta, bm25Analysis };
 }
 
-async function readPassages(directory: RunDirectory, corpus: Corpus, signal?: AbortSignal): Promise<Embeddings> {
-  const { rows, columns, values } = await readNpy(directory.file('passageEmbeddings'), { signal });
-  const ids = await idsOf(corpus, signal);
+async function readPassages(bench: Workbench): Promise<Embeddings> {
+  const { corpus, directory, options } = bench;
+  const { rows, columns, values } = await readNpy(directory.file('passageEmbeddings'), { signal: options.signal });
+  await checkPassages(bench, rows);
+  return new Embeddings(await idsOf(corpus, options.signal), values, columns);
+}
+
+/** @throws DataError if the embeddings on disk are those of another corpus */
+async function checkPassages({ corpus, directory, options }: Workbench, rows: number): Promise<void> {
   const index = JSON.parse(await readFile(directory.file('passageIndex'), 'utf8')) as { ids: string };
-  if (rows === ids.length && index.ids === (await hashTexts(ids, signal))) return new Embeddings(ids, values, columns);
-  const problem = `Expected the embeddings of the ${ids.length} passages of this corpus but it holds others; remove the file.`;
+  if (rows === corpus.size && index.ids === (await hashTexts(corpus.ids(), options.signal))) return;
+  const problem = `Expected the embeddings of the ${corpus.size} passages of this corpus but it holds others; remove the file.`;
   throw new DataError({ file: directory.file('passageEmbeddings') }, problem);
 }

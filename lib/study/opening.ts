@@ -1,8 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgumentError } from '../errors.js';
-import { readBeir } from '../formats/beir.js';
-import { hashCollection } from '../specialize/evaluation-stage.js';
+import { JudgedCollection } from '../evaluation/collection.js';
 import type { Place } from '../specialize/opening.js';
 import type { Stage } from '../specialize/stage-runner.js';
 import type { Workbench } from '../specialize/workbench.js';
@@ -35,10 +34,11 @@ export async function checkStudyOutput({ options, directory }: Place): Promise<v
 }
 
 /** Reads the test set, so that a broken one does not show after hours of training. */
-export async function readTestSet({ options }: Workbench): Promise<TestSet> {
-  const { data, split, signal } = options;
-  const collection = await readBeir(data!, { split, signal });
-  return { collection, hash: await hashCollection(collection, signal) };
+export async function readTestSet(bench: Workbench): Promise<TestSet> {
+  const { data, split, signal } = bench.options;
+  const source = bench.collectionSource(data!, split);
+  const hash = await source.hash();
+  return { collection: await JudgedCollection.open(data!, { split, signal }), source, hash };
 }
 
 /** The variants that there are enough lists for, and why others are left out. */

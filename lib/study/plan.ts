@@ -60,7 +60,7 @@ interface Estimating {
 async function estimated(trial: Trial, { parts, lists, material, estimator }: Estimating): Promise<Stage<string>[]> {
   const [training, test] = await trialStages(parts, trial, lists);
   const sizes = lists?.sizes(trial.variant) ?? expectedSizes(trial.variant, material, parts.study);
-  const passages = parts.test.collection.corpus.length;
+  const passages = parts.test.collection.size;
   return [
     { ...training, estimate: () => estimator.training(sizes) },
     { ...test, estimate: () => estimator.encoding(passages, 'passages') },

@@ -128,7 +128,7 @@ export async function gatherFacts(work: StudyWork): Promise<StudyFacts> {
   return {
     model: options.model,
     versions: manifest.get('test.base')!.versions,
-    test: { name: options.data!, queries: test.collection.qrels.size, passages: test.collection.corpus.length },
+    test: { name: options.data!, queries: test.collection.qrels.size, passages: test.collection.size },
     measures: [...study.measures],
     seeds: [...study.seeds],
     stages: stagesOf(manifest),

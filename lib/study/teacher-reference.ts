@@ -19,7 +19,7 @@ import { keepRun, type TestParts, testedBy } from './test-stages.js';
 export async function teacherTest(parts: TestParts): Promise<Stage<string> | undefined> {
   const { bench, test } = parts;
   const { teacher, depth, denseWeight, bm25Weight } = bench.options;
-  if (teacher.kind !== 'fused' || !(await rowsInCorpus(test.collection.corpus, bench))) return undefined;
+  if (teacher.kind !== 'fused' || !(await rowsInCorpus(test.collection, bench))) return undefined;
   const tested = testedBy(parts);
   const files = referenceFiles('teacher');
   return {

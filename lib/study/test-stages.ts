@@ -1,19 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { evaluateRun, type RunEvaluation } from '../evaluation/measures.js';
-import type { TestCollection } from '../formats/beir.js';
+import type { JudgedCollection } from '../evaluation/collection.js';
 import { writeTrecRun } from '../formats/trec.js';
 import type { Json } from '../hashes.js';
 import { encodingOptions } from '../specialize/corpus-stages.js';
 import { baseRun, runOfModel, writeJson } from '../specialize/evaluation-stage.js';
 import type { Stage } from '../specialize/stage-runner.js';
+import type { InputSource } from '../specialize/workbench.js';
 import type { Run } from '../types.js';
 import { referenceFiles, variantFile } from './files.js';
 import { type StudyParts, type Trial, trainingName } from './training-stage.js';
 
-/** The test set, read once. */
+/** The test set, whose passages are read as they are needed. */
 export interface TestSet {
-  collection: TestCollection;
+  collection: JudgedCollection;
+  source: InputSource;
   /** SHA-256 of its passages, queries and judgements. */
   hash: string;
 }
@@ -62,10 +64,14 @@ export function trialTest(parts: TestParts, trial: Trial): Stage<string> {
 }
 
 /** What decides a result on the test set beside the system. */
-export function testedBy({ bench, study, test }: TestParts): Pick<Stage<string>, 'options' | 'inputs'> {
+export function testedBy({ bench, study, test }: TestParts): Pick<Stage<string>, 'options' | 'inputs' | 'sources'> {
   const { split, k } = bench.options;
   const { measures } = study;
-  return { options: { split, measures, k, ...encodingOptions(bench.options) }, inputs: { 'test set': test.hash } };
+  return {
+    options: { split, measures, k, ...encodingOptions(bench.options) },
+    inputs: { 'test set': test.hash },
+    sources: { 'test set': test.source },
+  };
 }
 
 /** Writes a run, and the measures of each query. @returns the means */

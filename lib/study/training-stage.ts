@@ -4,7 +4,7 @@ import { measureEntropies } from '../lists/entropies.js';
 import { writeLists } from '../lists/file.js';
 import { studentScores } from '../specialize/lists-stage.js';
 import type { Stage } from '../specialize/stage-runner.js';
-import { countsOf, hashDevData, trainingOptions } from '../specialize/training-stages.js';
+import { countsOf, trainingOptions, trainingSources, hashesOf } from '../specialize/training-stages.js';
 import type { Workbench } from '../specialize/workbench.js';
 import { TRAINING_DEFAULTS, undecisiveOptions } from '../training/options.js';
 import type { TemperatureMatch } from '../training/temperature.js';
@@ -48,14 +48,14 @@ export async function trialTraining(
   const decisive = Object.entries(choices).filter(([name]) => !undecisiveOptions.includes(name));
   const { listsPerType, devLists } = study;
   const drawing = { ...(pool.equal === 'types' && { listsPerType }), devLists };
-  const model = bench.modelSource();
+  const sources = trainingSources(bench);
   const file = (name: keyof typeof VARIANT_FILES) => variantFile(variant.name, seed, name);
   return {
     name: trainingName(trial),
     needs: ['lists'],
     options: { ...(Object.fromEntries(decisive) as Record<string, Json>), pool: pool as unknown as Json, ...drawing },
-    inputs: { model: await model.hash(), ...(await hashDevData(options)) },
-    sources: { model },
+    inputs: await hashesOf(sources),
+    sources,
     outputs: async () => [
       ...[file('train'), file('dev'), file('summary'), file('log')],
       ...(await directory.filesIn(file('model'))),
@@ -89,6 +89,8 @@ async function train(bench: Workbench, { trial, choices, lists }: Training): Pro
     lists: files.train,
     dev: chosen.dev.length > 0 ? files.dev : undefined,
     output,
+    // Whoever started the study agreed to that before its first stage.
+    onReplace: () => true,
     ...work,
   });
   return countsOf({ ...result, ...(match && { temperatureMatch: match }) });

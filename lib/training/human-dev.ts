@@ -1,7 +1,8 @@
 import { Embedder } from '../embedder.js';
+import { JudgedCollection } from '../evaluation/collection.js';
 import { evaluate } from '../evaluation/evaluate.js';
 import { collectionSubset } from '../evaluation/subset.js';
-import { readBeir, type TestCollection } from '../formats/beir.js';
+import type { TestCollection } from '../formats/beir.js';
 import { hashTexts } from '../hashes.js';
 import type { EmbeddingModel } from '../models/model.js';
 import type { LongWork } from '../types.js';
@@ -40,10 +41,10 @@ export class HumanDev {
   static async open(model: EmbeddingModel, options: Options): Promise<HumanDev | undefined> {
     const { devData, devSplit: split, devQueries: queries, devDistractors: distractors, seed, signal } = options;
     if (devData === undefined) return undefined;
-    const whole = await readBeir(devData, { split, signal });
+    const whole = await JudgedCollection.open(devData, { split, signal });
     const collection = await collectionSubset(whole, {
       queries: Math.min(queries, whole.queries.length),
-      ...{ distractors, seed },
+      ...{ distractors, seed, signal },
     });
     return new HumanDev(Embedder.over(model), collection);
   }

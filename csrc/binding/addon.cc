@@ -24,6 +24,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("losses", Napi::Function::New<losses>(env, "losses"));
   exports.Set("search", Napi::Function::New<search>(env, "search"));
   exports.Set("environment", Napi::Function::New<environment>(env, "environment"));
+  exports.Set("sources", LISTWISE_SOURCES);
   exports.Set("cancelAll", Napi::Function::New<cancelAll>(env, "cancelAll"));
   return exports;
 }

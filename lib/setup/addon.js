@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { buildPaths } from './build.js';
+import { buildPaths, sourcesDigest } from './build.js';
 import { SetupError } from './errors.js';
 import { describeLibtorch, findLibtorch, inspect, libraries, minorVersion } from './libtorch.js';
 import { root } from './paths.js';
@@ -25,8 +25,9 @@ export function loadAddon() {
 function loadCompiled() {
   const { libtorch: directory } = readStamp(buildPaths.stamp);
   checkChosen(directory);
+  let addon;
   try {
-    return require('node-gyp-build')(root);
+    addon = require('node-gyp-build')(root);
   } catch (error) {
     const gone = directory && !existsSync(join(directory, String(libraries()[0])));
     throw new SetupError(`The addon that was compiled here cannot be loaded: ${messageOf(error)}.`, {
@@ -38,6 +39,22 @@ function loadCompiled() {
       cause: error,
     });
   }
+  return checkSources(addon, buildPaths.addon, 'npx listwise setup');
+}
+
+/**
+ * An addon of other sources than this JavaScript's would fail late and oddly, or compute what an older version did.
+ * @param {{ sources?: string }} addon
+ * @param {string} place
+ * @param {string} command that compiles it
+ */
+function checkSources(addon, place, command) {
+  const wanted = sourcesDigest();
+  if (wanted === null || addon.sources === wanted) return addon;
+  throw new SetupError('The addon was compiled from other sources than those of this listwise.', {
+    found: [place],
+    fixes: [`compile it again: \`${command}\``],
+  });
 }
 
 const COMPILE_AGAIN = 'compile it again, against a libtorch that is there: `npx listwise setup`';
@@ -74,8 +91,9 @@ function loadPrebuilt() {
     });
   }
   preload(libtorch);
+  let addon;
   try {
-    return require('node-gyp-build')(directory);
+    addon = require('node-gyp-build')(directory);
   } catch (error) {
     throw new SetupError(
       `The prebuilt addon for ${describeLibtorch(libtorch)} cannot be loaded: ${messageOf(error)}.`,
@@ -86,6 +104,7 @@ function loadPrebuilt() {
       },
     );
   }
+  return checkSources(addon, directory, 'npx listwise setup --compile');
 }
 
 /** @param {Libtorch} libtorch */

@@ -40,16 +40,23 @@ export function isBuilt(libtorch) {
   return existsSync(buildPaths.addon) && readStamp(buildPaths.stamp).digest === buildDigest(libtorch);
 }
 
+const SOURCES = [join(root, 'csrc'), join(root, 'CMakeLists.txt')];
+
+/** A digest of what the addon is compiled from, which the addon tells as `sources`; null where that is not there. */
+export function sourcesDigest() {
+  return SOURCES.every((path) => existsSync(path)) ? digest(root, SOURCES) : null;
+}
+
 /** @param {Libtorch} libtorch */
 function buildDigest({ directory, version, cuda }) {
   const facts = { directory, version, cuda, platform: process.platform, arch: process.arch };
-  return digest(root, [join(root, 'csrc'), join(root, 'CMakeLists.txt')], facts);
+  return digest(root, SOURCES, facts);
 }
 
 /** @param {Libtorch} libtorch */
 async function compile(libtorch) {
   // Taken before compiling: sources edited meanwhile are compiled again by the next call.
-  const before = buildDigest(libtorch);
+  const [before, sources] = [buildDigest(libtorch), sourcesDigest()];
   if (isBuilt(libtorch)) return false;
   checkTools();
   say(`Compiling the addon against ${describeLibtorch(libtorch)}. This takes a minute or more, once.`);
@@ -57,7 +64,7 @@ async function compile(libtorch) {
   // What CMake found in another libtorch would be kept in its cache.
   if (readStamp(buildPaths.stamp).libtorch !== libtorch.directory)
     rmSync(buildPaths.cmake, { recursive: true, force: true });
-  await cmakeJs(['configure', `--CDLIBTORCH=${libtorch.directory}`]);
+  await cmakeJs(['configure', `--CDLIBTORCH=${libtorch.directory}`, `--CDLISTWISE_SOURCES=${sources}`]);
   await cmakeJs(['build', '--parallel', String(jobs())]);
   installAddon();
   writeStamp(buildPaths.stamp, { digest: before, libtorch: libtorch.directory, version: libtorch.version });

@@ -95,8 +95,8 @@ const SHOWN_TIMES = /\d{4}-\d\d-\d\d( \d\d:\d\d)?|\b[\d.]+ s\b|\b\d+ min\b|\b\d+
 
 /** Compares two run directories: the same files, and byte for byte the same but for times. */
 export function expectSameFiles(run: string, other: string): void {
-  const files = filesIn(run);
-  expect(files).to.deep.equal(filesIn(other));
+  const files = filesOf(run);
+  expect(files).to.deep.equal(filesOf(other));
   expect(files).to.include('training/model/model.safetensors').and.to.include('promotion/promotion.json');
   for (const file of files) {
     const [a, b] = [run, other].map((directory) => readFileSync(join(directory, file)));
@@ -106,7 +106,8 @@ export function expectSameFiles(run: string, other: string): void {
   }
 }
 
-function filesIn(directory: string): string[] {
+/** All files below a directory, by their paths in it. */
+export function filesOf(directory: string): string[] {
   const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile())

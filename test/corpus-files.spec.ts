@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -43,6 +44,25 @@ describe('loadCorpus of files', () => {
     expect((await rejection(load(join(directory, 'my.jsonl'), { ...names, titleField: 'tilte' }))).message).to.equal(
       `${directory}/my.jsonl:1 (field "tilte"): Expected a title, which may be null or empty; the record has "nr", "head", "body".`,
     );
+  });
+
+  it('refuses pipes and devices, which have nothing left or no end, wherever they are found', async () => {
+    const directory = await place({ 'parts/a.jsonl': line('a', 'x') });
+    for (const name of ['corpus.jsonl', 'parts/b.jsonl']) {
+      expect(spawnSync('mkfifo', [join(directory, name)]).status).to.equal(0);
+    }
+    const refused: [path: string, file: string][] = [
+      ['/dev/zero', '/dev/zero'],
+      [join(directory, 'corpus.jsonl'), join(directory, 'corpus.jsonl')],
+      [directory, join(directory, 'corpus.jsonl')],
+      [join(directory, 'parts', '*.jsonl'), join(directory, 'parts', 'b.jsonl')],
+    ];
+    for (const [path, file] of refused) {
+      expect((await rejection(load(path))).message).to.equal(
+        `Expected a file of a corpus at ${file} but it is a pipe or device, and a corpus may be read several times; ` +
+          'write it to a file first.',
+      );
+    }
   });
 
   it('takes "id" where there is no "_id"', async () => {

@@ -92,5 +92,8 @@ describe('a cross-encoder as teacher', () => {
     expect(await messageOf({ kind: 'cross-encoder', model, batch: 3 })).to.contain('teacher has no option "batch"');
     const embedder = join(model, '..', '..', 'models', 'bert');
     expect(await messageOf(`cross-encoder:${embedder}`)).to.contain('has no head that scores pairs');
+    expect(await messageOf('cross-encoder:nowhere')).to.contain(
+      'Expected a directory or a Hub name "owner/name" for teacher but received "nowhere"; give the owner as well, ',
+    );
   });
 });

@@ -54,6 +54,7 @@ describe('planSpecialization', function () {
     expect(estimate('queries')).to.deep.equal({ count: 2 * PASSAGES, unit: 'queries' });
     expect(estimate('teacher')).to.deep.equal({ count: 2 * PASSAGES * 30, unit: 'pairs' });
     expect(estimate('training')).to.include({ count: 3, unit: 'steps' });
+    expect(describePlan(await planSpecialization(given))).to.match(/^promotion +to do: no guard sets$/m);
     expect(tokens).to.equal(stages.reduce((sum, one) => sum + (one.estimate?.tokens ?? 0), 0));
     expect(seconds).to.be.at.least(0);
   });

@@ -128,6 +128,11 @@ describe('exportQueryBatch and importQueryBatch', () => {
     expect(other.message).to.match(
       /replies\.jsonl:\d \(field "model"\): Expected a reply of writer but it comes from gpt/,
     );
+    const empty = replies(out, (body, i) => (i === 0 ? { response: {} } : completion(body, query(body))));
+    expect(await importQueryBatch(given, [empty])).to.deep.include({ imported: 7, written: 7, failed: { 'no reply': 1 } });
+    expect(lines(join(given.output, 'failed.jsonl'))[0].detail).to.equal(
+      'answered, but without a status and a body: {}',
+    );
     const broken = replies(out, () => ({ response: 'yes' }));
     expect((await rejection(importQueryBatch(given, [broken]))).message).to.match(/:1 \(field "response"\)/);
   });

@@ -79,7 +79,8 @@ export function typeName(query: { type?: string }): string {
  */
 export async function selectCandidates(input: SelectionInput, options: SelectionOptions = {}): Promise<Selection> {
   const { maxSourceRank, minCandidates, rrfK } = settleSelectionOptions(options);
-  const selection: Selection = { fused: new Map(), dropped: [], counts: {} };
+  // Types are the user's words: in a plain object "constructor" is there already.
+  const selection: Selection = { fused: new Map(), dropped: [], counts: Object.create(null) };
   const breathe = breather(options.signal);
   for (const query of input.queries) {
     await breathe();

@@ -18,7 +18,7 @@ function describeStage({ state, reason, estimate, seconds }: StagePlan<string>):
 }
 
 function amounts({ count, unit, tokens, seconds, cost }: Estimate): string {
-  const parts = [`${count.toLocaleString('en')} ${unit}`];
+  const parts = [`${count === 0 ? 'no' : count.toLocaleString('en')} ${unit}`];
   if (tokens !== undefined) parts.push(`${rounded(tokens)} tokens`);
   if (seconds !== undefined) parts.push(`about ${duration(seconds)}`);
   if (cost !== undefined) parts.push(`cost ${cost.toFixed(2)}`);

@@ -39,7 +39,7 @@ export async function findCorpusFiles(path: string, format?: CorpusFormat): Prom
   const stats = await stat(path).catch(() => undefined);
   if (stats?.isDirectory()) return inDirectory(path, format);
   if (!stats && basename(path).includes('*')) return byPattern(path, format);
-  if (stats) return { format: format ?? formatOf(path) ?? 'jsonl', files: [path], root: dirname(path) };
+  if (stats) return { format: format ?? formatOf(path) ?? 'jsonl', files: await readable([path]), root: dirname(path) };
   throw new NotFoundError(`Expected a corpus at ${path} but there is no such file or directory; check the path.`);
 }
 
@@ -48,13 +48,13 @@ async function inDirectory(directory: string, format?: CorpusFormat): Promise<Co
   for (const [name, its] of [['corpus.jsonl', 'jsonl'] as const, ['collection.tsv', 'tsv'] as const]) {
     const found = ['', ...COMPRESSED].map((ending) => name + ending).find((candidate) => names.includes(candidate));
     if (found && (format === undefined || format === its)) {
-      return { format: its, files: [join(directory, found)], root: directory };
+      return { format: its, files: await readable([join(directory, found)]), root: directory };
     }
   }
   if (format !== 'text') {
     const wanted = format ?? 'parquet';
     const files = names.filter((name) => formatOf(name) === wanted).map((name) => join(directory, name));
-    if (files.length > 0) return { format: wanted, files, root: directory };
+    if (files.length > 0) return { format: wanted, files: await readable(files), root: directory };
   }
   const texts = format === undefined || format === 'text' ? await textsBelow(directory) : [];
   if (texts.length > 0) return { format: 'text', files: texts, root: directory };
@@ -63,6 +63,19 @@ async function inDirectory(directory: string, format?: CorpusFormat): Promise<Co
   throw new NotFoundError(
     `Expected a corpus in the directory ${directory} (${wanted}, also .gz or .zst) but ${found}.`,
   );
+}
+
+/** @throws NotFoundError for what is no file: a pipe can be read once, and a device may have no end */
+async function readable(files: string[]): Promise<string[]> {
+  for (const file of files) {
+    const found = await stat(file).catch(() => undefined);
+    if (!found || found.isFile()) continue;
+    const problem = found.isDirectory()
+      ? 'it is a directory'
+      : 'it is a pipe or device, and a corpus may be read several times; write it to a file first';
+    throw new NotFoundError(`Expected a file of a corpus at ${file} but ${problem}.`);
+  }
+  return files;
 }
 
 /** Without those in directories such as .git. */
@@ -98,5 +111,5 @@ async function byPattern(path: string, format?: CorpusFormat): Promise<CorpusPla
       `Expected files of one format at ${path} but found ${first} and ${other}; narrow the path.`,
     );
   }
-  return { format: its, files: found.map((name) => join(root, name)), root };
+  return { format: its, files: await readable(found.map((name) => join(root, name))), root };
 }

@@ -73,7 +73,8 @@ export async function buildLists(
   const { signal, textOf } = options;
   const { listLength, devShare, seed, nearDuplicateThreshold: threshold, ...places } = settleListOptions(options);
   const dropped: DroppedQuery[] = [];
-  const counts: Record<string, ListCounts> = {};
+  // Types are the user's words: in a plain object "constructor" is there already.
+  const counts: Record<string, ListCounts> = Object.create(null);
   const byType = await rank(queries, scores, {
     listLength,
     dropped,

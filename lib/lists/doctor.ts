@@ -33,7 +33,7 @@ export async function examineTeacher(input: DoctorInput, options: DoctorOptions)
   const { signal, listLength, studentTemperature } = options;
   const tallies = await tallyScores(input, options);
   const { teacherTemperature, match, byType } = await measureEntropies(input.train, input.student, options);
-  const types: Record<string, TypeReport> = {};
+  const types: Record<string, TypeReport> = Object.create(null);
   for (const [type, tally] of [...tallies].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const { raw, listed, firsts, reciprocal, ties, ...counts } = tally;
     const share = (count: number) => (counts.scored > 0 ? count / counts.scored : 0);

@@ -50,16 +50,22 @@ export interface SettledCrossEncoder {
 /**
  * Finds a cross-encoder, in a local directory or on the Hub, and checks what was asked of it.
  * @throws NotFoundError, ModelError, ListwiseError UNSUPPORTED as readCrossEncoderDirectory does
+ * @param argument what the name was given as, for messages
  * @throws InvalidArgumentError for an option that cannot be
  */
-export async function settleCrossEncoder(name: string, options: CrossEncoderOptions): Promise<SettledCrossEncoder> {
+export async function settleCrossEncoder(
+  name: string,
+  options: CrossEncoderOptions,
+  argument = 'model',
+): Promise<SettledCrossEncoder> {
   const { device = 'auto', precision, revision, signal, onProgress } = options;
   if (typeof name !== 'string' || name === '') {
-    throw new InvalidArgumentError('model', 'a directory or a name on the Hub', name);
+    throw new InvalidArgumentError(argument, 'a directory or a name on the Hub', name);
   }
   checkActivation(options.activation);
   const place = settleDevice(device, precision);
-  const directory = await readCrossEncoderDirectory(await resolveModel(name, { revision, signal, onProgress }));
+  const resolved = await resolveModel(name, { revision, argument, signal, onProgress });
+  const directory = await readCrossEncoderDirectory(resolved);
   const { t5 } = settleT5(name, directory, options);
   const activation = options.activation ?? (t5 ? 'identity' : await ownActivation(directory));
   const { maxLength = directory.maxLength } = options;

@@ -12,6 +12,8 @@ import { explainHubError, hubFetch, type Repository } from './hub-requests.js';
 export interface ResolveOptions extends LongWork {
   /** Branch, tag or commit of the Hub's repository; default 'main'. Local directories have none. */
   revision?: string;
+  /** What the name was given as, for messages. Default 'model'. */
+  argument?: string;
 }
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -40,13 +42,14 @@ export function isHubOffline(): boolean {
  * @throws ListwiseError INVALID_ARGUMENT for a name that cannot be, or an option that there is not
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  rejectUnknownOptions(options, ['revision', 'signal', 'onProgress'], 'resolveModel');
-  options.signal?.throwIfAborted();
+  rejectUnknownOptions(options, ['revision', 'argument', 'signal', 'onProgress'], 'resolveModel');
+  const { argument = 'model', revision = 'main', signal } = options;
+  signal?.throwIfAborted();
   if (typeof model !== 'string' || model === '') {
-    throw new InvalidArgumentError('model', 'a directory or a Hub name "owner/name"', model);
+    throw new InvalidArgumentError(argument, 'a directory or a Hub name "owner/name"', model);
   }
   if (await isDirectory(model)) return resolve(model);
-  const repository = repositoryOf(model, options.revision ?? 'main');
+  const repository = repositoryOf(model, revision, argument);
   const cached = await cachedSnapshot(repository);
   if (isHubOffline()) return cached ?? refuseOffline(repository);
   if (cached && COMMIT.test(repository.revision)) return cached;
@@ -61,17 +64,17 @@ export async function cachedModel(name: string, { revision = 'main' } = {}): Pro
   return cachedSnapshot(repositoryOf(name, revision));
 }
 
-function repositoryOf(name: string, revision: string): Repository {
+function repositoryOf(name: string, revision: string, argument = 'model'): Repository {
   if (/^[\w.-]+\/[\w.-]+$/.test(name) && !/^\.{0,2}\//.test(name)) {
     const folder = join(getHFHubCachePath(), `models--${name.replace('/', '--')}`);
     return { name, revision, folder, endpoint: hubEndpoint(), token: undefined };
   }
   if (/^[\w-][\w.-]*$/.test(name)) {
     const remedy = `give the owner as well, such as sentence-transformers/${name}, or a path such as ./${name}`;
-    throw new InvalidArgumentError('model', 'a directory or a Hub name "owner/name"', name, remedy);
+    throw new InvalidArgumentError(argument, 'a directory or a Hub name "owner/name"', name, remedy);
   }
   throw new NotFoundError(
-    `Expected a model's directory or a Hub name "owner/name", but there is no directory ${resolve(name)}.`,
+    `Expected a model's directory or a Hub name "owner/name" for ${argument}, but there is no directory ${resolve(name)}.`,
   );
 }
 

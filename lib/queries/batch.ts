@@ -192,6 +192,9 @@ function readReply({ value, line }: JsonLine, file: string): BatchReply {
     throw new DataError({ file, line, field: 'response' }, `Expected a response but found ${describe(response)}.`);
   }
   const { status_code: status, body } = response;
+  if (status === undefined) {
+    return { problem: `answered, but without a status and a body: ${shown(JSON.stringify(response))}` };
+  }
   if (status !== 200) return { problem: `answered ${shown(status)}: ${shown(JSON.stringify(body))}` };
   try {
     return { ...readCompletion(body), file, line };

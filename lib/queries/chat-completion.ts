@@ -18,7 +18,7 @@ export function readCompletion(reply: unknown): Completion {
   const { content, refusal } = choice?.message ?? {};
   const isText = (value: unknown) => value === null || value === undefined || typeof value === 'string';
   if (!choice?.message || !isText(content) || !isText(refusal) || typeof body.model !== 'string') {
-    throw new StrangeReply(shown(JSON.stringify(reply)));
+    throw new StrangeReply(shown(typeof reply === 'object' && reply ? JSON.stringify(reply) : reply));
   }
   const finish = content || !refusal ? choice.finish_reason : 'content_filter';
   return { text: content || refusal || '', finish: finish ?? 'stop', model: body.model, ...readUsage(body) };
@@ -39,7 +39,7 @@ export function readUsage({ usage }: { usage?: ChatCompletion['usage'] | null })
 
 /** What a server said, as one short line. */
 export function shown(said: unknown): string {
-  const line = oneLine(said instanceof Error ? said.message : String(said));
+  const line = oneLine(said instanceof Error ? said.message : String(said ?? ''));
   if (line === '') return '(nothing)';
   return line.length > SHOWN ? `${line.slice(0, SHOWN - 3)}...` : line;
 }

@@ -136,19 +136,8 @@ export function settleLlmOptions(options: LlmOptions): SettledLlm {
     const expected = `llmInputPrice and llmOutputPrice of ${unpriced.model}`;
     throw new InvalidArgumentError('llmMaxCost', `a budget together with ${expected}`, 'no prices');
   }
-  return {
-    endpoints,
-    temperature,
-    maxNewTokens,
-    timeout,
-    retries,
-    backoff,
-    stream,
-    replyModel,
-    maxCost,
-    maxTotalTokens,
-    maxRequests,
-  };
+  const asking = { temperature, maxNewTokens, timeout, retries, backoff, stream, replyModel };
+  return { endpoints, ...asking, maxCost, maxTotalTokens, maxRequests };
 }
 
 function settleEndpoints(options: LlmOptions): SettledEndpoint[] {

@@ -23,7 +23,7 @@ export async function readFunnel(
   const unusable = await droppedByType(directory.file('queriesDropped'), signal);
   const types = [...new Set([...Object.keys(candidates), ...unusable.keys()])].sort();
   return types.map((type) => {
-    const counts = candidates[type] ?? {};
+    const counts = ofType(candidates, type) ?? {};
     const queries = count(counts['queries']);
     const found = queries - count(counts['droppedByAll']);
     const steps = [
@@ -32,7 +32,7 @@ export async function readFunnel(
       { label: 'source found', queries: found },
       { label: 'enough candidates', queries: count(counts['kept']) },
     ];
-    const list = lists?.[type];
+    const list = lists && ofType(lists, type);
     if (list) steps.push(...listSteps(list, count(counts['kept'])));
     return { type, steps };
   });
@@ -44,6 +44,11 @@ function listSteps(list: Record<string, unknown>, kept: number): { label: string
     { label: 'source scored first', queries: first },
     { label: 'score high enough', queries: count(list['kept']) },
   ];
+}
+
+/** Of a type by the user's word, which may be "constructor". */
+function ofType(counts: Counts, type: string): Counts[string] | undefined {
+  return Object.hasOwn(counts, type) ? counts[type] : undefined;
 }
 
 function count(value: unknown): number {

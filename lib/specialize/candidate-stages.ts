@@ -42,7 +42,10 @@ async function openRetrievers(bench: Workbench): Promise<OpenRetriever[]> {
   for (const choice of parseRetrievers(retrievers)) {
     let source: InputSource | undefined;
     if (choice.kind === 'run') source = bench.fileSource(choice.place, 'a run in TREC layout');
-    if (choice.kind === 'model') source = bench.modelSource(await resolveModel(choice.place, { signal, onProgress }));
+    if (choice.kind === 'model') {
+      const resolving = { argument: 'retrievers', signal, onProgress };
+      source = bench.modelSource(await resolveModel(choice.place, resolving));
+    }
     if (choice.kind.startsWith('lancedb')) source = await tableSource(choice.place);
     opened.push(source ? { ...choice, source } : choice);
   }

@@ -1,5 +1,6 @@
 import { lstat, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
+import { findCorpusFiles } from '../corpus/places.js';
 import { InvalidArgumentError } from '../errors.js';
 import { writing } from '../formats/writing.js';
 import { isWithin } from '../models/save-target.js';
@@ -35,6 +36,7 @@ export async function checkOutput(
     const remedy = `${name} (${path}) is in it or is the same place, and could be overwritten`;
     throw new InvalidArgumentError('output', "a directory of the run's own", output, remedy);
   }
+  await checkOutsideTexts(options, directory);
   await checkInputFiles(options, directory);
   // A file in its place, or above it, shows here already and not after long reading.
   await writing(directory.path, () => readdir(directory.path).catch(unlessMissing));
@@ -45,6 +47,17 @@ export async function checkOutput(
     const remedy = `it holds ${name}, which would be overwritten; give another directory`;
     throw new InvalidArgumentError('output', expected, output, remedy);
   }
+}
+
+/** Files of text are read at any depth, so a run among them would be part of its corpus when it is started again. */
+async function checkOutsideTexts({ corpus, corpusFormat, output }: SettledOptions, directory: RunDirectory) {
+  if (typeof corpus !== 'string' || !(await isWithin(directory.path, corpus))) return;
+  const isHidden = relative(resolve(corpus), directory.path)
+    .split(sep)
+    .some((part) => part.startsWith('.'));
+  if (isHidden || (await findCorpusFiles(corpus, corpusFormat)).format !== 'text') return;
+  const expected = `a directory outside of the corpus (${corpus}), whose files of text are read at any depth,`;
+  throw new InvalidArgumentError('output', expected, output);
 }
 
 /** Scores and exclusions are often made from a run's files and kept beside them, so only the names count. */

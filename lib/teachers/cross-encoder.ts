@@ -70,7 +70,7 @@ export class CrossEncoderTeacher implements Teacher {
     { signal }: Pick<LongWork, 'signal'> = {},
   ): Promise<CrossEncoderTeacher> {
     const { kind: _, model, ...options } = choice;
-    const { directory } = await settleCrossEncoder(model, { ...options, signal });
+    const { directory } = await settleCrossEncoder(model, { ...options, signal }, 'teacher');
     return new CrossEncoderTeacher(choice, Math.min(directory.maxLength, MAX_LENGTH));
   }
 

@@ -1,0 +1,49 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { readCompletion } from '../lib/queries/chat-completion.js';
+import { writeQueries } from '../lib/queries/write-queries.js';
+import { temporaryDirectory } from './helpers.js';
+import { rejection } from './rejection.js';
+
+describe('readCompletion', () => {
+  it('shows what came where that is no completion', () => {
+    const said: [unknown, string][] = [
+      [undefined, '(nothing)'],
+      [null, '(nothing)'],
+      ['', '(nothing)'],
+      ['<html>\n hello', '<html> hello'],
+      [{}, '{}'],
+      [{ choices: [] }, '{"choices":[]}'],
+      [{ choices: [{}], model: 'm' }, '{"choices":[{}],"model":"m"}'],
+      [{ choices: [{ message: { content: 7 } }], model: 'm' }, '{"choices":[{"message":{"content":7}}],"model":"m"}'],
+    ];
+    for (const [reply, shown] of said) expect(() => readCompletion(reply), shown).to.throw(shown);
+  });
+});
+
+describe('writeQueries, of a server that answers 200 and nothing to use', () => {
+  for (const [body, shown] of [
+    ['{}', 'not with a chat completion: {}; check'],
+    ['', 'not with a chat completion: (nothing); check'],
+    ['null', 'not with a chat completion: (nothing); check'],
+  ] as const) {
+    it(`says so where the reply is ${body || 'empty'}`, async () => {
+      const server = createServer((request, response) => {
+        request.resume();
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length });
+        response.end(body);
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      const corpus = [{ id: 'p', title: '', text: 'Tomatoes need sun, water and support.' }];
+      const llm = { llmModel: 'writer', llmBaseUrl: `http://127.0.0.1:${port}/v1`, llmRetries: 0, llmBackoff: 0.001 };
+      const error = await rejection(writeQueries({ corpus, output: join(temporaryDirectory(), 'queries'), ...llm }));
+      server.close();
+      expect(error.message).to.contain(shown).and.not.contain('undefined');
+    });
+  }
+});

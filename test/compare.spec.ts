@@ -9,45 +9,9 @@ import { holm, pairedBootstrap, pairedTTest, randomizationTest } from '../lib/ev
 import { formatComparison } from '../lib/evaluation/table.js';
 import { writeTrecQrels } from '../lib/formats/qrels.js';
 import { writeTrecRun } from '../lib/formats/trec.js';
-import { Random } from '../lib/random.js';
-import type { Passage, Qrels, Query, Run } from '../lib/types.js';
+import type { Query } from '../lib/types.js';
+import { base, better, corpus, options, qrels, queries } from './noisy-runs.js';
 import { rejection } from './rejection.js';
-
-const corpus: Passage[] = Array.from({ length: 30 }, (_, i) => ({ id: `D${i}`, title: '', text: `passage ${i}` }));
-const queries: Query[] = Array.from({ length: 60 }, (_, i) => ({ id: `q${i}`, text: `what about ${i}?` }));
-const random = new Random(17);
-const qrels: Qrels = new Map(
-  queries.map(({ id }) => [id, new Map([1, 2, 3].map((grade) => [`D${random.integer(30)}`, grade]))]),
-);
-
-/** A run that knows the grades under some noise: less noise, better run. */
-function noisyRun(noise: number, seed: number): Run {
-  const source = new Random(seed);
-  return new Map(
-    queries.map(({ id }) => {
-      const scored = corpus.map((passage) => ({
-        id: passage.id,
-        score: (qrels.get(id)?.get(passage.id) ?? 0) + noise * source.float(),
-      }));
-      return [id, scored.sort((a, b) => b.score - a.score)];
-    }),
-  );
-}
-
-const base = noisyRun(6, 1);
-const better = noisyRun(3, 2);
-const alike = noisyRun(6, 3);
-const options: CompareOptions = {
-  base: { name: 'base', run: base },
-  others: [
-    { name: 'better', run: better },
-    { name: 'alike', run: alike },
-  ],
-  qrels,
-  measures: ['nDCG@10', 'MRR@10'],
-  resamples: 2000,
-  seed: 5,
-};
 
 describe('compare', () => {
   it('gives means, differences and tests for each measure and system', async () => {
@@ -257,53 +221,5 @@ describe('compare', () => {
       expect(error.message).to.contain(message);
     }
     expect(await rejection(compare({ ...options, others: [] }))).to.be.instanceOf(InvalidArgumentError);
-  });
-});
-
-describe('formatComparison', () => {
-  it('fits in 80 columns, with long names and hostile texts', async () => {
-    const hostile = queries.map(({ id }) => ({ id, text: `\u001b[31mred\u0007\n${'long '.repeat(50)}` }));
-    const { qrels: _, ...rest } = options;
-    const result = await compare({
-      ...rest,
-      base: { name: 'sentence-transformers/all-MiniLM-L6-v2', run: base },
-      others: [{ name: 'runs/2025-01-01/cranfield/with-a-long-name/model', run: better }],
-      data: { corpus, queries: hostile, qrels },
-    });
-    const text = formatComparison(result);
-    expect(Math.max(...text.split('\n').map((line) => line.length))).to.be.at.most(80);
-    expect(text).to.not.match(/[^\P{Cc}\n]/u);
-    expect(text).to.match(/…\S+name\/model /);
-  });
-
-  it('says which confidence the interval has', async () => {
-    const wide = await compare({ ...options, confidence: 0.999 });
-    const narrow = await compare({ ...options, confidence: 0.5 });
-    const intervals = [wide, narrow].map(({ differences }) => differences[0]?.interval ?? { low: 0, high: 0 });
-    const [wideWidth = 0, narrowWidth = 0] = intervals.map(({ low, high }) => high - low);
-    expect(wideWidth).to.be.above(narrowWidth);
-    expect(formatComparison(wide, { width: 200 })).to.contain('with its 99.9 % interval by the paired bootstrap');
-    expect(formatComparison(narrow, { width: 200 })).to.contain('with its 50 % interval');
-  });
-
-  it('refuses options that there are not, and widths that cannot be', async () => {
-    const result = await compare(options);
-    expect(() => formatComparison(result, { example: 2 } as object)).to.throw(
-      'formatComparison has no option "example"; did you mean "examples"?',
-    );
-    expect(() => formatComparison(result, { width: 0 })).to.throw('Expected a whole number from 1 for width');
-    expect(() => formatComparison(result, { examples: -1 })).to.throw('Expected a whole number from 0 for examples');
-  });
-
-  it('shows for each measure the base, then each system with its difference', async () => {
-    const result = await compare(options);
-    const lines = formatComparison(result).split('\n');
-    expect(lines[0]).to.match(/^nDCG@10 +mean +diff\. +interval +p +p Holm +\+\/=\/-$/);
-    expect(lines[1]).to.match(/^ {2}base +0\.\d{4}$/);
-    expect(lines[2]).to.match(
-      /^ {2}better +0\.\d{4} {2}\+0\.\d{4} {2}\+0\.\d{4} \+0\.\d{4} +0\.\d{4} +0\.\d{4} +\d+\/\d+\/\d+$/,
-    );
-    expect(lines[2]).to.contain((result.differences[0]?.value ?? 0).toFixed(4));
-    expect(lines).to.include('better: queries that gained most nDCG@10');
   });
 });

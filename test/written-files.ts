@@ -1,0 +1,28 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The directory of the test that runs, where `useDirectory` was called. */
+export let directory: string;
+
+/** Every test of the file has a directory of its own. */
+export function useDirectory(): void {
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'listwise-formats-'));
+  });
+  afterEach(() => rm(directory, { recursive: true, force: true }));
+}
+
+/** Writes a file of the test's directory, and gives its path. */
+export async function file(name: string, content: string | Buffer): Promise<string> {
+  const path = join(directory, name);
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeFile(path, content);
+  return path;
+}
+
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}

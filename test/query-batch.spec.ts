@@ -129,7 +129,11 @@ describe('exportQueryBatch and importQueryBatch', () => {
       /replies\.jsonl:\d \(field "model"\): Expected a reply of writer but it comes from gpt/,
     );
     const empty = replies(out, (body, i) => (i === 0 ? { response: {} } : completion(body, query(body))));
-    expect(await importQueryBatch(given, [empty])).to.deep.include({ imported: 7, written: 7, failed: { 'no reply': 1 } });
+    expect(await importQueryBatch(given, [empty])).to.deep.include({
+      imported: 7,
+      written: 7,
+      failed: { 'no reply': 1 },
+    });
     expect(lines(join(given.output, 'failed.jsonl'))[0].detail).to.equal(
       'answered, but without a status and a body: {}',
     );

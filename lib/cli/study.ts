@@ -8,7 +8,8 @@ import { describePlan } from './plan-text.js';
 import { duration } from './progress.js';
 import { agree, candidateOptions, evaluationOptions, listOptions, specializeCommand, tell } from './specialize.js';
 import { teacherValue } from './teacher-option.js';
-import { tellEvent, trainingOptions } from './train.js';
+import { tellEvent } from './train.js';
+import { trainingOptions } from './training-options.js';
 
 const variantOptions: readonly OptionSpec[] = [
   {

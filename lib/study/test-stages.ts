@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { evaluateRun, type RunEvaluation } from '../evaluation/measures.js';
 import type { JudgedCollection } from '../evaluation/collection.js';
+import { evaluateRun, type RunEvaluation } from '../evaluation/measures.js';
 import { writeTrecRun } from '../formats/trec.js';
 import type { Json } from '../hashes.js';
 import { encodingOptions } from '../specialize/corpus-stages.js';

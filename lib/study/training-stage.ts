@@ -4,8 +4,8 @@ import { measureEntropies } from '../lists/entropies.js';
 import { writeLists } from '../lists/file.js';
 import { studentScores } from '../specialize/lists-stage.js';
 import type { Stage } from '../specialize/stage-runner.js';
-import { countsOf, trainingOptions, trainingSources, hashesOf } from '../specialize/training-stages.js';
-import type { Workbench } from '../specialize/workbench.js';
+import { countsOf, trainingOptions, trainingSources } from '../specialize/training-stages.js';
+import { hashesOf, type Workbench } from '../specialize/workbench.js';
 import { TRAINING_DEFAULTS, undecisiveOptions } from '../training/options.js';
 import type { TemperatureMatch } from '../training/temperature.js';
 import { trainListwise } from '../training/train.js';
@@ -79,8 +79,9 @@ async function train(bench: Workbench, { trial, choices, lists }: Training): Pro
   await writeLists(files.train, chosen.train, { signal });
   await writeLists(files.dev, chosen.dev, { signal });
   const { teacherTemperature, match } = await temperatureFor(chosen.train, bench, trial.seed);
-  // Training loads the model anew; two copies need not stand in memory.
+  // Training loads the model anew, and takes what memory there is.
   await bench.releaseEmbedder();
+  bench.releaseIndexes();
   const result = await trainListwise({
     ...choices,
     teacherTemperature,

@@ -326,6 +326,15 @@ describe('study', function () {
       expect(changed.invalidated[0]).to.deep.include({ stage: 'lists' });
       expect(changed.invalidated[0]!.later).to.include.members(['train.both.1', 'test.both.1']);
     });
+
+    it('counts the passages of a step as they are, once there are lists', async () => {
+      const tokens = async (batching: 'random' | 'clustered') => {
+        const { stages } = await planStudy({ ...wholeOptions, batching, batchSize: 8, devLists: 2 });
+        return stages.find(({ stage }) => stage === 'train.both.1')!.estimate!.tokens!;
+      };
+      const [random, clustered] = [await tokens('random'), await tokens('clustered')];
+      expect(clustered).to.be.within(0.3 * random, 0.95 * random);
+    });
   });
 
   describe('what is written', () => {

@@ -73,26 +73,31 @@ export class Estimator {
 
   /**
    * All epochs with their evaluations on dev: early stopping ends most runs sooner. Each distinct passage of a batch is
-   * encoded once; which lists share a batch is taken to be chance.
+   * encoded once.
+   * @param sizes lists to train on and to stop by, and where it is known how many distinct passages a step has; else
+   * its lists are taken to be drawn at random from the corpus
    */
-  async training({ train, dev }: { train: number; dev: number }): Promise<Estimate> {
+  async training(sizes: { train: number; dev: number; distinct?: number }): Promise<Estimate> {
+    const { train, dev, distinct } = sizes;
     const { options } = this.#bench;
     const { epochs, batchSize, maxSteps, evaluateEvery } = options as Required<typeof options>;
     const { totalSteps, stepsPerEpoch } = planSteps({ lists: train, epochs, batchSize, maxSteps });
     const evaluations = dev > 0 ? 1 + Math.ceil(totalSteps / Math.min(evaluateEvery ?? stepsPerEpoch, totalSteps)) : 0;
-    const trained = totalSteps * (await this.#listTokens(Math.min(batchSize, train)));
+    const trained = totalSteps * (await this.#listTokens(Math.min(batchSize, train), distinct));
     const evaluated = evaluations * (await this.#listTokens(dev));
     const seconds = (PASSES * trained + evaluated) / (await this.#tokensPerSecond());
     return { count: totalSteps, unit: 'steps', tokens: Math.round(trained + evaluated), seconds };
   }
 
-  /** Of so many lists, drawn at random from the corpus. */
-  async #listTokens(lists: number): Promise<number> {
-    const { corpus, options } = this.#bench;
-    const { listLength } = options as Required<typeof options>;
-    const distinct = corpus.size * (1 - Math.exp((-lists * listLength) / corpus.size));
+  async #listTokens(lists: number, distinct = this.#distinct(lists)): Promise<number> {
     const [passages, queries] = [await this.#samplePassages(), await this.#sampleQueries()];
     return distinct * passages.meanTokens + lists * queries.meanTokens;
+  }
+
+  #distinct(lists: number): number {
+    const { corpus, options } = this.#bench;
+    const { listLength } = options as Required<typeof options>;
+    return corpus.size * (1 - Math.exp((-lists * listLength) / corpus.size));
   }
 
   /** Of the base model, forward, on sampled passages. */

@@ -1,8 +1,11 @@
+import { breather } from '../event-loop.js';
 import { Estimator } from '../specialize/estimates.js';
 import { Manifest } from '../specialize/manifest.js';
 import { makeStages, openBench, openPlace } from '../specialize/opening.js';
 import { type RunPlan, summarizePlan, usable } from '../specialize/plan.js';
 import { type PlannedStage, type Stage, StageRunner } from '../specialize/stage-runner.js';
+import { epochBatches } from '../training/batches.js';
+import { TRAINING_DEFAULTS } from '../training/options.js';
 import { type CountedMaterial, countMaterial, expectedSizes } from './material.js';
 import { checkStudyOutput, readTestSet, referenceStages, trialStages, trialsOf, withEnoughLists } from './opening.js';
 import { type StudyOptions, settleStudyOptions } from './options.js';
@@ -61,8 +64,32 @@ async function estimated(trial: Trial, { parts, lists, material, estimator }: Es
   const [training, test] = await trialStages(parts, trial, lists);
   const sizes = lists?.sizes(trial.variant) ?? expectedSizes(trial.variant, material, parts.study);
   const passages = parts.test.collection.size;
+  const distinct = lists && (() => distinctPassages(trial, lists, parts));
   return [
-    { ...training, estimate: () => estimator.training(sizes) },
+    { ...training, estimate: async () => estimator.training({ ...sizes, distinct: await distinct?.() }) },
     { ...test, estimate: () => estimator.encoding(passages, 'passages') },
   ];
+}
+
+/** Of a step, on average over the first epoch: what a step costs, and what clustered batches spare. */
+async function distinctPassages({ variant, seed }: Trial, lists: StudyLists, { bench }: TestParts): Promise<number> {
+  const { batchSize, batching, signal } = { ...TRAINING_DEFAULTS, ...bench.options };
+  const { train } = await lists.select(variant, seed);
+  const listLength = train[0]!.passages.length;
+  const rows = new Int32Array(train.length * listLength);
+  const breathe = breather(signal);
+  for (const [i, { passages }] of train.entries()) {
+    for (const [j, { id }] of passages.entries()) rows[i * listLength + j] = bench.corpus.row(id)!;
+    await breathe();
+  }
+  const set = { size: train.length, listLength, rows };
+  const batches = await epochBatches(set, { batchSize, batching, seed, epoch: 0, signal });
+  let distinct = 0;
+  for (const batch of batches) {
+    const seen = new Set<number>();
+    for (const list of batch) for (let j = 0; j < listLength; j++) seen.add(rows[list * listLength + j]!);
+    distinct += seen.size;
+    await breathe();
+  }
+  return distinct / batches.length;
 }

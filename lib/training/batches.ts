@@ -35,7 +35,10 @@ export interface EpochOptions {
  * The batches of an epoch, as places of lists in the set. Each list comes at most once; those that do not fill a last
  * batch are left out, by chance, unless the set is smaller than one batch. Depends on seed and epoch alone.
  */
-export async function epochBatches(set: TrainingSet, options: EpochOptions): Promise<Int32Array[]> {
+export async function epochBatches(
+  set: Pick<TrainingSet, 'size' | 'listLength' | 'rows'>,
+  options: EpochOptions,
+): Promise<Int32Array[]> {
   const { batchSize, batching, seed, epoch, set: number = 0, signal } = options;
   const random = Random.for(seed, 'epoch', epoch, ...(number > 0 ? ['set', number] : []));
   const order = random.shuffle(Int32Array.from({ length: set.size }, (_, place) => place));

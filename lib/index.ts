@@ -39,6 +39,7 @@ export {
 } from './evaluation/evaluate.js';
 export { type MeasureOptions, measureNames } from './evaluation/measure-names.js';
 export { type EvaluateRunOptions, evaluateRun, type RunEvaluation } from './evaluation/measures.js';
+export type { PairScorer, Reranking } from './evaluation/reranking.js';
 export type { EncodeTexts, TextEmbedder } from './evaluation/retrieval.js';
 export {
   type BootstrapOptions,
@@ -59,6 +60,7 @@ export { readQrelsFile, writeBeirQrels, writeTrecQrels } from './formats/qrels.j
 export { readTrecRun, writeTrecRun } from './formats/trec.js';
 export type { Distribution } from './lists/distribution.js';
 export { type ReadListsOptions, readLists, writeLists } from './lists/file.js';
+export { type LabelledListOptions, type LabelledLists, writeLabelledLists } from './lists/labelled.js';
 export type { EntropyReport, TeacherReport, TeacherWarning, TypeReport } from './lists/teacher-report.js';
 export { formatTeacherReport } from './lists/teacher-table.js';
 export type { CrossEncoderOptions } from './models/cross-encoder.js';
@@ -103,10 +105,12 @@ export type { CrossEncoderChoice } from './teachers/cross-encoder.js';
 export type { JudgeChoice } from './teachers/judge.js';
 export type { RerankChoice, RerankKind } from './teachers/rerank.js';
 export { type TeachOptions, teach } from './teachers/teach.js';
-export type { EvaluationRecord, StepRecord } from './training/log.js';
+export type { CrossEncoderTrainingOptions } from './training/cross-encoder-options.js';
+export type { EvaluationRecord, RunStepRecord, StepRecord } from './training/log.js';
 export type { TrainingOptions } from './training/options.js';
 export type { TrainingResult } from './training/result.js';
 export type { EarlierRun, TrainingEvent } from './training/run-start.js';
 export type { TrainingSource } from './training/sources.js';
 export { trainListwise } from './training/train.js';
+export { type CrossEncoderTrainingResult, trainCrossEncoder } from './training/train-cross-encoder.js';
 export type * from './types.js';

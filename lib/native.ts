@@ -53,20 +53,41 @@ export interface Lists {
   listLength: number;
 }
 
-export interface BatchArgs extends Lists {
-  queries: PackedTexts;
-  /** The distinct passages of the batch, each once. */
-  passages: PackedTexts;
+/** How a batch goes through the model. */
+interface PassArgs {
   pooling: Pooling;
   tokenBudget: number;
   /** Bytes of activations that may be kept for the backward pass; micro-batches beyond them run forward twice. */
   keepBytes: number;
+}
+
+/** A batch that an embedding model learns from. */
+export interface BatchArgs extends Lists, PassArgs {
+  queries: PackedTexts;
+  /** The distinct passages of the batch, each once. */
+  passages: PackedTexts;
   loss: LossOptions;
+}
+
+/** How a cross-encoder's logits become a loss: csrc/core/scoring_loss_gradient.h has the definitions. */
+export type PairLoss = 'listwise' | 'bce';
+
+/** A batch that a cross-encoder learns from: N queries, each with the L passages of its list. */
+export interface PairBatchArgs extends PassArgs {
+  /** N × L pairs, list after list; each gives one number, its logit. */
+  pairs: PackedTexts;
+  /** N × L, at least 0. 'listwise': each list has one above 0. 'bce': none is above 1. */
+  labels: Float64Array;
+  /** L. */
+  listLength: number;
+  loss: PairLoss;
 }
 
 export interface StepArgs extends BatchArgs {
   learningRate: number;
 }
+
+export type PairStepArgs = PairBatchArgs & Pick<StepArgs, 'learningRate'>;
 
 export interface Losses {
   /** KL from teacher to student, in nats, mean over queries. */
@@ -76,9 +97,11 @@ export interface Losses {
   loss: number;
 }
 
-export interface StepResult extends Omit<Losses, 'contrastive'> {
-  /** Missing where `contrastiveWeight` is 0: a step does not compute what it has no use for. */
-  contrastive?: number;
+/** The losses of either kind of model: a cross-encoder has one alone. */
+export type AnyLosses = Pick<Losses, 'loss'> & Partial<Losses>;
+
+/** What a step says of itself beside the losses. */
+export interface StepFacts {
   /** Length of the whole gradient before clipping. */
   gradNorm: number;
   /** Tokens of the batch, each text once. */
@@ -98,13 +121,18 @@ export interface StepResult extends Omit<Losses, 'contrastive'> {
   shortages: number;
 }
 
+export interface StepResult extends StepFacts, Omit<Losses, 'contrastive'> {
+  /** Missing where `contrastiveWeight` is 0: a step does not compute what it has no use for. */
+  contrastive?: number;
+}
+
 /** What a step's memory is made of, for planning `tokenBudget` and `keepBytes`. All in bytes. */
 export interface TrainerMemory {
   /** Activations of one token, if they are kept for the backward pass. */
   traceBytesPerToken: number;
   /** What each token of the micro-batch under way takes beside them, at most. */
   workBytesPerToken: number;
-  /** The embedding of a text, query or passage. */
+  /** The embedding of a text, query or passage; of a pair its logit. */
   bytesPerText: number;
   /** What the loss takes for a query, and for a slot of its list. */
   bytesPerQuery: number;
@@ -187,8 +215,10 @@ export interface NativeEncoder {
 export interface NativeTrainer {
   /** One optimiser step over the whole batch. When it rejects, the weights are as before. */
   step(args: StepArgs): NativeJob<StepResult>;
+  step(args: StepArgs | PairStepArgs): NativeJob<StepFacts & AnyLosses>;
   /** The losses of a batch, without a step. */
   evaluate(args: BatchArgs): NativeJob<Losses>;
+  evaluate(args: BatchArgs | PairBatchArgs): NativeJob<AnyLosses>;
   /** Tokens of the step under way that are done, of `total`; both passes counted. */
   progress(): { done: number; total: number };
   /** @throws NativeError with code BUSY while a step runs */
@@ -207,7 +237,7 @@ export interface NativeAddon {
   loadEncoder(spec: EncoderSpec): NativeJob<NativeEncoder>;
   /**
    * The trainer holds the encoder: while a step runs, the encoder is busy.
-   * @throws NativeError with code UNSUPPORTED for an encoder in int8
+   * @throws NativeError with code UNSUPPORTED for an encoder in int8 or with a decoder
    */
   createTrainer(encoder: NativeEncoder, optimizer: OptimizerOptions): NativeTrainer;
   losses(args: LossArgs): NativeJob<LossGradients>;

@@ -29,6 +29,11 @@ export class Random {
     return uniformFloat64(this.#generator);
   }
 
+  /** A number from the standard normal distribution (Box and Muller). */
+  normal(): number {
+    return Math.sqrt(-2 * Math.log(1 - this.float())) * Math.cos(2 * Math.PI * this.float());
+  }
+
   /** Shuffles in place (Fisher and Yates) and returns the same array. */
   shuffle<T extends { [index: number]: unknown; length: number }>(items: T): T {
     for (let i = items.length - 1; i > 0; i--) {

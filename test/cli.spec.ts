@@ -8,6 +8,7 @@ import { evaluateOptionNames } from '../lib/evaluation/evaluate.js';
 import { writeQueriesOptionNames } from '../lib/queries/write-queries.js';
 import { specializeOptionNames } from '../lib/specialize/options.js';
 import { studyOptionNames } from '../lib/study/options.js';
+import { crossEncoderTrainingOptionNames } from '../lib/training/cross-encoder-options.js';
 import { trainingOptionNames } from '../lib/training/options.js';
 import { data, model, run, useTestSet, write } from './command-lines.js';
 import { temporaryDirectory } from './helpers.js';
@@ -38,6 +39,7 @@ describe('listwise (command line)', function () {
     const ofPrograms = ['countTokens', 'sortMemory', 'temporaryDirectory'];
     const cases: [string, readonly string[]][] = [
       ['train', trainingOptionNames],
+      ['train-cross-encoder', crossEncoderTrainingOptionNames],
       ['specialize', specializeOptionNames],
       ['study', studyOptionNames],
       ['queries', writeQueriesOptionNames.filter((name) => !ofPrograms.includes(name))],

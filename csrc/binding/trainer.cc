@@ -61,27 +61,47 @@ Holds Trainer::holds(const Napi::CallbackInfo& info) {
   return out;
 }
 
-static core::TrainingBatch readBatch(Args& args, Holds& holds) {
-  core::TrainingBatch batch;
+static core::EmbeddingTask readEmbeddingTask(Args& args, Holds& holds) {
+  core::EmbeddingTask task;
   auto queries = args.object("queries"), passages = args.object("passages");
-  batch.queries = readPackedTexts(queries);
-  batch.passages = readPackedTexts(passages);
+  task.queries = readPackedTexts(queries);
+  task.passages = readPackedTexts(passages);
   queries.done();
   passages.done();
-  batch.lists = readLists(args);
-  batch.loss = readLossOptions(args.object("loss"));
+  task.lists = readLists(args);
+  task.loss = readLossOptions(args.object("loss"));
+  holds.pin(queries.takePins());
+  holds.pin(passages.takePins());
+  return task;
+}
+
+static core::PairTask readPairTask(Args& args, Holds& holds) {
+  core::PairTask task;
+  auto pairs = args.object("pairs");
+  task.pairs = readPackedTexts(pairs);
+  pairs.done();
+  task.lists = {args.doubles("labels"), args.integer("listLength")};
+  task.loss = static_cast<core::ScoringLoss>(args.choice("loss", {"listwise", "bce"}));
+  holds.pin(pairs.takePins());
+  return task;
+}
+
+static core::TrainingBatch readBatch(Args& args, Holds& holds) {
+  core::TrainingBatch batch;
+  if (args.has("pairs"))
+    batch.task = readPairTask(args, holds);
+  else
+    batch.task = readEmbeddingTask(args, holds);
   batch.pooling = readPooling(args);
   batch.tokenBudget = args.integer("tokenBudget");
   batch.keepBytes = args.integer("keepBytes");
-  holds.pin(queries.takePins());
-  holds.pin(passages.takePins());
   holds.pin(args.takePins());
   return batch;
 }
 
 static Napi::Object lossesToJs(Napi::Env env, const core::Losses& losses) {
   auto out = Napi::Object::New(env);
-  out.Set("listwise", losses.listwise);
+  if (losses.listwise) out.Set("listwise", *losses.listwise);
   if (losses.contrastive) out.Set("contrastive", *losses.contrastive);
   out.Set("loss", losses.loss);
   return out;

@@ -17,7 +17,7 @@ BatchPass::BatchPass(const Encoder::Impl& encoder, const JoinedTexts& texts,
                      const CancelToken& cancel)
     : encoder_(encoder),
       texts_(texts),
-      encodeOptions_{options.pooling, true, options.tokenBudget, true},
+      encodeOptions_{options.pooling, options.normalize, options.tokenBudget, true},
       progress_(progress),
       cancel_(cancel),
       batches_(texts, options.tokenBudget),

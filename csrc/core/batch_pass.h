@@ -14,6 +14,7 @@ namespace listwise::core {
 
 struct PassOptions {
   Pooling pooling = Pooling::Mean;
+  bool normalize = true;
   int64_t tokenBudget = 0;
   // Bytes of activations that forward may keep for backward; micro-batches beyond run forward
   // again.
@@ -30,7 +31,7 @@ class BatchPass {
   BatchPass(const Encoder::Impl& encoder, const JoinedTexts& texts, const PassOptions& options,
             ProgressCounter& progress, const CancelToken& cancel);
 
-  // [texts, dimension], of unit length.
+  // [texts, dimension], of unit length if they are normalised.
   at::Tensor forward();
   // Sets `gradient`, flat like the weights, to that of the loss whose gradient with respect to
   // forward's embeddings is given. Only ever whole: where memory runs out on the way, it starts

@@ -185,7 +185,7 @@ Losses Batch::finish() {
   Losses out;
   // T log T is 0 where T is: the product with a finite difference is, too.
   out.listwise = (t * (logT.clamp_min(-1e300) - logS.clamp_min(-1e300))).sum().item<double>() / n;
-  out.loss = options_.listwiseWeight * out.listwise;
+  out.loss = options_.listwiseWeight * *out.listwise;
   auto gradient =
       (logS.exp() - t).mul_(options_.listwiseWeight / (n * options_.studentTemperature));
   if (task_.contrastive) {

@@ -27,9 +27,8 @@ struct Lists {
 };
 
 struct Losses {
-  double listwise = 0;
-  // Nothing where it was not computed, because it has no weight in a training step.
-  std::optional<double> contrastive;
+  // Of embeddings. The contrastive one is not computed where it has no weight in a training step.
+  std::optional<double> listwise, contrastive;
   double loss = 0;
 };
 

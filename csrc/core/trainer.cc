@@ -12,6 +12,7 @@
 #include "memory.h"
 #include "nn/memory_pool.h"
 #include "optimizer.h"
+#include "scoring_loss_gradient.h"
 
 namespace listwise::core {
 
@@ -19,6 +20,9 @@ struct Trainer::Impl {
   Impl(Encoder& e, const OptimizerOptions& options) : encoder(e.impl()), optimizer(options) {}
 
   void check(const TrainingBatch& batch) const;
+  void checkTask(const EmbeddingTask& task) const;
+  void checkTask(const PairTask& task) const;
+  void checkTexts(const PackedTexts& texts, const char* name) const;
   // Gradient and moments, before anything is computed: without room for them there is no step.
   void makeState();
 
@@ -35,17 +39,39 @@ Trainer::Trainer(Encoder& encoder, const OptimizerOptions& options)
                 "Expected a model in fp32 or bf16 to train but this one was loaded with precision "
                 "'int8', which is for encoding and scoring; load it with precision 'fp32'.");
   }
+  if (encoder.spec().decoder.layers > 0) {
+    throw Error("UNSUPPORTED",
+                "Expected a model without a decoder to train but this one scores by a step of T5's "
+                "decoder, which is computed forward only.");
+  }
 }
 Trainer::~Trainer() = default;
 
 void Trainer::Impl::check(const TrainingBatch& batch) const {
-  const auto& a = encoder.spec.architecture;
-  checkPackedTexts(batch.queries, "queries", a.vocabularySize, a.maxPositions);
-  checkPackedTexts(batch.passages, "passages", a.vocabularySize, a.maxPositions);
-  checkLists(batch.lists, batch.queries.count(), batch.passages.count());
-  checkLossOptions(batch.loss);
+  std::visit([this](const auto& task) { checkTask(task); }, batch.task);
   if (batch.tokenBudget < 1)
     throw invalidArgument("Expected a whole number above 0 for tokenBudget.");
+}
+
+void Trainer::Impl::checkTask(const EmbeddingTask& task) const {
+  checkTexts(task.queries, "queries");
+  checkTexts(task.passages, "passages");
+  checkLists(task.lists, task.queries.count(), task.passages.count());
+  checkLossOptions(task.loss);
+}
+
+void Trainer::Impl::checkTask(const PairTask& task) const {
+  if (encoder.spec.dimension() != 1) {
+    throw invalidArgument("Expected a model that gives one number a pair but this one gives " +
+                          std::to_string(encoder.spec.dimension()) + ".");
+  }
+  checkTexts(task.pairs, "pairs");
+  checkLabels(task.lists, task.loss, task.pairs.count());
+}
+
+void Trainer::Impl::checkTexts(const PackedTexts& texts, const char* name) const {
+  const auto& a = encoder.spec.architecture;
+  checkPackedTexts(texts, name, a.vocabularySize, a.maxPositions);
 }
 
 void Trainer::Impl::makeState() {
@@ -55,23 +81,52 @@ void Trainer::Impl::makeState() {
 
 namespace {
 
-PassOptions passOptions(const TrainingBatch& batch) {
-  return {batch.pooling, batch.tokenBudget, batch.keepBytes};
+// What of a batch the encoder reads.
+JoinedTexts textsOf(const TrainingBatch& batch) {
+  if (const auto* task = std::get_if<PairTask>(&batch.task)) return {task->pairs};
+  const auto& task = std::get<EmbeddingTask>(batch.task);
+  return {task.queries, task.passages};
 }
 
-// The losses of embeddings, queries first, and their gradient in place of the embeddings.
-Losses lossAndGradient(at::Tensor& embeddings, const TrainingBatch& batch, BatchPass& pass,
+PassOptions passOptions(const TrainingBatch& batch) {
+  const bool normalize = std::holds_alternative<EmbeddingTask>(batch.task);
+  return {batch.pooling, normalize, batch.tokenBudget, batch.keepBytes};
+}
+
+enum class Purpose { Step, Evaluation };
+
+// The losses of embeddings, queries first; for a step their gradient in place of the embeddings.
+Losses lossesOf(const at::Tensor& rows, const EmbeddingTask& task, Purpose purpose,
+                const CancelToken& cancel) {
+  const int64_t n = task.queries.count();
+  const auto queries = rows.narrow(0, 0, n);
+  const auto passages = rows.narrow(0, n, rows.size(0) - n);
+  LossTask work{queries, passages, task.lists, task.loss};
+  if (purpose == Purpose::Step) {
+    work.contrastive = task.loss.contrastiveWeight > 0;
+    work.gradQueries = queries;
+    work.gradPassages = passages;
+  }
+  return computeLosses(work, cancel);
+}
+
+// The same of logits.
+Losses lossesOf(const at::Tensor& rows, const PairTask& task, Purpose purpose, const CancelToken&) {
+  Losses out;
+  out.loss = computeScoringLoss(rows, task.lists, task.loss,
+                                purpose == Purpose::Step ? rows : at::Tensor());
+  return out;
+}
+
+Losses lossesOf(const at::Tensor& rows, const TrainingBatch& batch, Purpose purpose,
+                const CancelToken& cancel) {
+  return std::visit([&](const auto& task) { return lossesOf(rows, task, purpose, cancel); },
+                    batch.task);
+}
+
+Losses lossAndGradient(const at::Tensor& rows, const TrainingBatch& batch, BatchPass& pass,
                        const CancelToken& cancel) {
-  const int64_t n = batch.queries.count();
-  auto queries = embeddings.narrow(0, 0, n);
-  auto passages = embeddings.narrow(0, n, embeddings.size(0) - n);
-  const auto losses = pass.withRoom([&] {
-    LossTask task{queries, passages, batch.lists, batch.loss};
-    task.contrastive = batch.loss.contrastiveWeight > 0;
-    task.gradQueries = queries;
-    task.gradPassages = passages;
-    return computeLosses(task, cancel);
-  });
+  const auto losses = pass.withRoom([&] { return lossesOf(rows, batch, Purpose::Step, cancel); });
   if (!std::isfinite(losses.loss)) {
     throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(losses.loss) +
                                   "; the weights were left as they were.");
@@ -91,16 +146,16 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   }
   impl_->makeState();
   const PeakMemory peak(impl_->encoder.spec.device);
-  const JoinedTexts texts{batch.queries, batch.passages};
+  const auto texts = textsOf(batch);
   StepResult result;
   result.tokens = texts.tokens();
   impl_->progress.start(BatchPass::work(result.tokens));
   BatchPass pass(impl_->encoder, texts, passOptions(batch), impl_->progress, cancel);
-  auto embeddings = pass.forward();
+  const auto rows = pass.forward();
   nn::MemoryPool::trim();
-  static_cast<Losses&>(result) = lossAndGradient(embeddings, batch, pass, cancel);
+  static_cast<Losses&>(result) = lossAndGradient(rows, batch, pass, cancel);
   nn::MemoryPool::trim();
-  pass.backward(embeddings, impl_->gradient);
+  pass.backward(rows, impl_->gradient);
   nn::MemoryPool::trim();
   cancel.throwIfCancelled();
   result.gradNorm =
@@ -118,17 +173,14 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
   const at::NoGradGuard noGrad;
   const nn::MemoryPool pool;
   impl_->check(batch);
-  const JoinedTexts texts{batch.queries, batch.passages};
+  const auto texts = textsOf(batch);
   impl_->progress.start(texts.tokens());
   auto options = passOptions(batch);
   options.keepBytes = 0;
   BatchPass pass(impl_->encoder, texts, options, impl_->progress, cancel);
-  const auto embeddings = pass.forward();
+  const auto rows = pass.forward();
   nn::MemoryPool::trim();
-  const int64_t n = batch.queries.count();
-  const auto queries = embeddings.narrow(0, 0, n);
-  const auto passages = embeddings.narrow(0, n, embeddings.size(0) - n);
-  return computeLosses({queries, passages, batch.lists, batch.loss}, cancel);
+  return lossesOf(rows, batch, Purpose::Evaluation, cancel);
 }
 
 TrainerMemory Trainer::memory() const {

@@ -2,6 +2,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "encoder.h"
@@ -9,15 +10,29 @@
 #include "losses.h"
 #include "optimizer_options.h"
 #include "packed_texts.h"
+#include "scoring_loss.h"
 
 namespace listwise::core {
 
-// One batch: queries, the distinct passages of all lists, and the lists that name them by row.
-struct TrainingBatch {
+// What an embedder learns from: queries, the distinct passages of all lists, and the lists that
+// name them by row. Embeddings have unit length.
+struct EmbeddingTask {
   PackedTexts queries;
   PackedTexts passages;
   Lists lists;
   LossOptions loss;
+};
+
+// What a cross-encoder learns from: each query with each passage of its list, list after list, and
+// their labels. The one number that comes out for a pair is its logit.
+struct PairTask {
+  PackedTexts pairs;
+  LabelledLists lists;
+  ScoringLoss loss = ScoringLoss::Listwise;
+};
+
+struct TrainingBatch {
+  std::variant<EmbeddingTask, PairTask> task;
   Pooling pooling = Pooling::Mean;
   int64_t tokenBudget = 0;
   // Bytes of activations that may be kept from the forward pass; micro-batches beyond run forward

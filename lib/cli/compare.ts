@@ -1,6 +1,8 @@
-import type { CommandSpec } from './command.js';
-import { pick } from './command.js';
-import { lengthOption, loadingOptions, loadingOptionsOf } from './model-options.js';
+import { stat } from 'node:fs/promises';
+import type { Reranking } from '../evaluation/reranking.js';
+import type { System } from '../evaluation/systems.js';
+import { type CommandSpec, pick, UsageError } from './command.js';
+import { lengthOption, loadingOptions, loadingOptionsOf, rerankOptions } from './model-options.js';
 
 export const compareCommand: CommandSpec = {
   name: 'compare',
@@ -22,10 +24,15 @@ export const compareCommand: CommandSpec = {
       name: 'others',
       kind: 'texts',
       value: 'system',
-      required: true,
       orApiValue: 'array',
-      help: 'run files or models to compare',
+      help: 'run files or models to compare; needed unless --rerank is given',
     },
+    {
+      ...rerankOptions[0]!,
+      kind: 'texts',
+      help: "cross-encoders: compares the base's ranking reranked by each, too; needs --data",
+    },
+    ...rerankOptions.slice(1),
     {
       name: 'data',
       kind: 'texts',
@@ -75,6 +82,10 @@ export const compareCommand: CommandSpec = {
       line: 'compare --base BAAI/bge-base-en-v1.5 --others runs/mine/model --data mine scifact nfcorpus --measures nDCG@10',
       purpose: 'on several test sets: did it forget anything?',
     },
+    {
+      line: 'compare --base sentence-transformers/all-MiniLM-L6-v2 --rerank runs/teacher/model --data scifact --measures nDCG@10',
+      purpose: 'what does reranking give?',
+    },
   ],
   async run(options, { signal, onProgress }) {
     const { compare } = await import('../evaluation/compare.js');
@@ -93,6 +104,7 @@ export const compareCommand: CommandSpec = {
     const numbers = ['resamples', 'seed', 'confidence', 'examples', 'k', 'maxLength'] as const;
     const comparison = await compare({
       ...pick<Parameters<typeof compare>[0]>(options, [...names, ...numbers]),
+      others: await othersOf(options),
       modelOptions: loadingOptionsOf(options),
       signal,
       onProgress,
@@ -102,3 +114,28 @@ export const compareCommand: CommandSpec = {
     return { json: comparison, text: formatComparison(comparison, { width, examples }) };
   },
 };
+
+/** The systems that --others names, and the base reranked by each cross-encoder of --rerank. */
+async function othersOf(options: Record<string, unknown>): Promise<System[]> {
+  const { base, others = [], rerank = [], rerankDepth, rerankMaxLength } = options;
+  const scorers = [rerank].flat() as string[];
+  if (scorers.length === 0) {
+    if (rerankDepth !== undefined || rerankMaxLength !== undefined) {
+      throw new UsageError('--rerank-depth and --rerank-max-length go with --rerank.');
+    }
+    if (options['others'] === undefined) throw new UsageError('compare needs --others, --rerank, or both.');
+    return others as System[];
+  }
+  if (typeof base !== 'string') throw new UsageError('--rerank reranks a --base that is the name of a model or run.');
+  const isFile = await stat(base).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+  const own = isFile ? { run: base } : { model: base };
+  const reranked = scorers.map((scorer) => ({
+    ...own,
+    ...{ name: `${base} + ${scorer}`, rerank: scorer },
+    ...pick<Reranking>(options, ['rerankDepth', 'rerankMaxLength']),
+  }));
+  return [...(others as System[]), ...reranked];
+}

@@ -22,6 +22,23 @@ export const loadingOptions: readonly OptionSpec[] = [
   { name: 'passagePrefix', kind: 'text', value: 'text', help: "put before each passage (default: the model's own)" },
 ];
 
+/** How a ranking is reranked. */
+export const rerankOptions: readonly OptionSpec[] = [
+  {
+    name: 'rerank',
+    kind: 'text',
+    value: 'model',
+    help: "a cross-encoder that puts each query's best passages in its own order",
+  },
+  { name: 'rerankDepth', kind: 'whole', value: 'passages', help: 'how many of them (default: 100)' },
+  {
+    name: 'rerankMaxLength',
+    kind: 'whole',
+    value: 'tokens',
+    help: "longest pair (default: 512, or the model's most)",
+  },
+];
+
 export const lengthOption: OptionSpec = {
   name: 'maxLength',
   kind: 'whole',

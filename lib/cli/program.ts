@@ -10,6 +10,7 @@ import { evaluateCommand } from './evaluate.js';
 import { exportCommand } from './export.js';
 import { explainFailure, traceOf } from './failure.js';
 import { interruptible } from './interrupt.js';
+import { listsCommand } from './lists.js';
 import { JsonLog, type Log, TextLog } from './log.js';
 import type { ProgressStream } from './progress.js';
 import { promptsCommand } from './prompts.js';
@@ -24,6 +25,7 @@ import { statusCommand } from './status.js';
 import { studyCommand } from './study.js';
 import { teachCommand } from './teach.js';
 import { trainCommand } from './train.js';
+import { trainCrossEncoderCommand } from './train-cross-encoder.js';
 
 export interface Streams {
   stdout: { write(text: string): unknown };
@@ -41,6 +43,8 @@ export const COMMANDS: readonly CommandSpec[] = [
   promptsCommand,
   teachCommand,
   trainCommand,
+  listsCommand,
+  trainCrossEncoderCommand,
   evaluateCommand,
   compareCommand,
   reportCommand,

@@ -5,13 +5,50 @@ import { tokenCounter } from '../models/token-counter.js';
 import type { TrainingOptions } from '../training/options.js';
 import { describePlan } from '../training/planner.js';
 import type { TrainingResult } from '../training/result.js';
+import { runOptionNames } from '../training/run-options.js';
 import type { EarlierRun, TrainingEvent } from '../training/run-start.js';
 import { type SourceOptions, settleSources } from '../training/sources.js';
-import { type CommandSpec, grouped, type Session } from './command.js';
+import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
 import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
 import { trainingOptions } from './training-options.js';
+
+/** What every training run takes, whatever it trains. */
+export const runOptions: readonly OptionSpec[] = trainingOptions.filter(({ name }) => runOptionNames.includes(name));
+
+/** Where lists and their passages come from. */
+export const listInputs: readonly OptionSpec[] = [
+  {
+    name: 'lists',
+    kind: 'texts',
+    value: 'file',
+    required: true,
+    orApiValue: 'string or array',
+    help: 'lists to train on; of several files each step takes one, in proportion to their sizes',
+  },
+  {
+    name: 'dev',
+    kind: 'texts',
+    value: 'file',
+    orApiValue: 'string or array',
+    help: 'lists to stop and to choose the weights by; one for each of --lists',
+  },
+  {
+    name: 'corpus',
+    kind: 'texts',
+    value: 'path',
+    orApiValue: 'string or array',
+    help: `${CORPUS_HELP}; one for all of --lists, or one for each`,
+  },
+  { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
+];
+
+export const yesSwitch: OptionSpec = {
+  name: 'yes',
+  kind: 'flag',
+  help: 'agree to lose another run that is in --output',
+};
 
 export const trainCommand: CommandSpec = {
   name: 'train',
@@ -24,32 +61,7 @@ export const trainCommand: CommandSpec = {
     'evaluation) and training.json (options and result). A run that was stopped goes on from its last checkpoint when it ' +
     'is started again with the same options; where --output holds another run, you are asked before it is lost.',
   options: [
-    ...grouped('Inputs', [
-      modelOption,
-      {
-        name: 'lists',
-        kind: 'texts',
-        value: 'file',
-        required: true,
-        orApiValue: 'string or array',
-        help: 'lists to train on; of several files each step takes one, in proportion to their sizes',
-      },
-      {
-        name: 'dev',
-        kind: 'texts',
-        value: 'file',
-        orApiValue: 'string or array',
-        help: 'lists to stop and to choose the weights by; one for each of --lists',
-      },
-      {
-        name: 'corpus',
-        kind: 'texts',
-        value: 'path',
-        orApiValue: 'string or array',
-        help: `${CORPUS_HELP}; one for all of --lists, or one for each`,
-      },
-      { name: 'listLength', kind: 'whole', value: 'passages', help: 'passages used of each list (default: all)' },
-    ]),
+    ...grouped('Inputs', [modelOption, ...listInputs]),
     ...grouped('Corpus', corpusReadingOptions),
     ...grouped('Training', trainingOptions),
     ...grouped('Model', loadingOptions),
@@ -71,7 +83,7 @@ export const trainCommand: CommandSpec = {
       purpose: 'options from a file, some changed here',
     },
   ],
-  switches: [{ name: 'yes', kind: 'flag', help: 'agree to lose another run that is in --output' }],
+  switches: [yesSwitch],
   async run({ yes, ...all }, session) {
     const { signal, onProgress } = session;
     const options = await withCorpora(all, session);
@@ -85,7 +97,7 @@ export const trainCommand: CommandSpec = {
 };
 
 /** Says what would be lost, and asks whether that is meant. */
-async function agree(earlier: EarlierRun, { ask }: Session): Promise<boolean> {
+export async function agree(earlier: EarlierRun, { ask }: Session): Promise<boolean> {
   const { describeEarlierRun } = await import('../training/run-start.js');
   const held = describeEarlierRun(earlier);
   const answer = await ask(`${held}\nThat run is lost if this one begins. Go on?`);
@@ -96,8 +108,8 @@ async function agree(earlier: EarlierRun, { ask }: Session): Promise<boolean> {
   );
 }
 
-/** The options of trainListwise, with corpora loaded where options beside them say how they are read. */
-async function withCorpora(given: Record<string, unknown>, session: Session): Promise<Record<string, unknown>> {
+/** The options of a training function, with corpora loaded where options beside them say how they are read. */
+export async function withCorpora(given: Record<string, unknown>, session: Session): Promise<Record<string, unknown>> {
   const reading = Object.keys(corpusOptionsOf(given as CorpusOptions));
   const options = Object.fromEntries(Object.entries(given).filter(([name]) => !reading.includes(name)));
   const { corpus, model, revision } = given as { corpus?: unknown; model: string; revision?: string };

@@ -19,6 +19,7 @@ import { checkResampling, holm } from './statistics.js';
 import {
   type JudgedSet,
   type JudgementOptions,
+  type KnownRuns,
   type NamedSystem,
   nameSystems,
   readJudgements,
@@ -170,8 +171,9 @@ async function evaluateSystems(
 ): Promise<Evaluated[][]> {
   const { measures, signal } = options;
   const evaluated: Evaluated[][] = [];
+  const known: KnownRuns = new Map();
   for (const system of systems) {
-    const runs = await runsOf(system, sets, options);
+    const runs = await runsOf(system, sets, { ...options, known });
     const ofSets: Evaluated[] = [];
     for (const [i, { qrels }] of sets.entries()) {
       const run = runs[i] as Run;

@@ -5,18 +5,19 @@ import { readTrecRun } from '../formats/trec.js';
 import type { LongWork, Qrels, Run } from '../types.js';
 import { type JudgedCollection, openCollections, type TestSet } from './collection.js';
 import type { EvaluateOptions } from './evaluate.js';
+import { checkReranking, type Reranking, rerankRun, withScorer } from './reranking.js';
 import { retrieve, type TextEmbedder, withEncoder } from './retrieval.js';
 
 /** A run in memory or in a TREC file; where there are several test sets, one for each, in their order. */
-export interface RunSystem {
-  /** The file's path by default. */
+export interface RunSystem extends Reranking {
+  /** The file's path by default; with `rerank` that and the cross-encoder's name. */
   name?: string;
   run: Run | string | readonly (Run | string)[];
 }
 
 /** A model to be run on the collection. */
-export interface ModelSystem {
-  /** The model's directory or Hub name by default. */
+export interface ModelSystem extends Reranking {
+  /** The model's directory or Hub name by default; with `rerank` that and the cross-encoder's name. */
   name?: string;
   model: string | TextEmbedder;
 }
@@ -73,8 +74,10 @@ export async function nameSystems(systems: readonly System[], sets: readonly Jud
     if (named.some(({ name }) => name === next.name)) {
       throw new InvalidArgumentError(argument, 'systems of different names', next.name, 'give one a name');
     }
-    if ('model' in next && !hasCollection) {
-      throw new InvalidArgumentError('data', 'a collection to run models on', undefined, `${next.name} is a model`);
+    checkReranking(next);
+    if (('model' in next || next.rerank !== undefined) && !hasCollection) {
+      const why = 'model' in next ? `${next.name} is a model` : `${next.name} is to be reranked`;
+      throw new InvalidArgumentError('data', 'a collection to run models on', undefined, why);
     }
     named.push(next);
   }
@@ -96,16 +99,50 @@ function withName(system: RunSystem | ModelSystem, argument: string): NamedSyste
   if (what === undefined || what === null) {
     throw new InvalidArgumentError(argument, 'a run file, a model, {name, run} or {name, model}', system);
   }
-  const name = system.name ?? (typeof what === 'string' ? what : undefined);
+  const parts = [what, ...(system.rerank === undefined ? [] : [system.rerank])];
+  const made = parts.every((part) => typeof part === 'string') ? parts.join(' + ') : undefined;
+  const name = system.name ?? made;
   if (name === undefined) throw new InvalidArgumentError(`${argument}.name`, 'a name for what is in memory', undefined);
   return { ...system, name };
 }
+
+/** What systems returned, by their model or run: a base that is also reranked is run once. */
+export type KnownRuns = Map<unknown, Run[]>;
 
 /**
  * What a system returns for the judged queries of each set; a model is loaded once and run on all.
  * @throws InvalidArgumentError if there is not a run for each set, or one has none of the judged queries
  */
 export async function runsOf(
+  system: NamedSystem,
+  sets: readonly JudgedSet[],
+  options: JudgementOptions & LongWork & { known: KnownRuns },
+): Promise<Run[]> {
+  const what = 'model' in system ? system.model : system.run;
+  const runs = options.known.get(what) ?? (await ownRuns(system, sets, options));
+  options.known.set(what, runs);
+  return system.rerank === undefined ? runs : rerankAll(system, runs, { ...options, sets });
+}
+
+function rerankAll(
+  system: NamedSystem,
+  runs: readonly Run[],
+  { sets, modelOptions, signal, onProgress }: JudgementOptions & LongWork & { sets: readonly JudgedSet[] },
+): Promise<Run[]> {
+  const { device, precision } = modelOptions ?? {};
+  const report: LongWork['onProgress'] =
+    onProgress && ((progress) => onProgress({ ...progress, stage: `${system.name}: ${progress.stage}` }));
+  const work = { depth: system.rerankDepth, signal, onProgress: report };
+  return withScorer({ ...system, signal, onProgress: report }, { device, precision }, async (scorer) => {
+    const reranked: Run[] = [];
+    for (const [i, { collection }] of sets.entries()) {
+      reranked.push(await rerankRun(scorer!, runs[i]!, collection!, work));
+    }
+    return reranked;
+  });
+}
+
+async function ownRuns(
   system: NamedSystem,
   sets: readonly JudgedSet[],
   options: JudgementOptions & LongWork,

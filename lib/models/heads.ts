@@ -109,10 +109,23 @@ export function describeHead(
   if (family === 't5') {
     return { pooling: 'mean', dense: [], ...describeDecoder(config, tensors) };
   }
-  const shape = headShape(family, config);
+  const head = classificationHead({ family, architecture, weightNames }, config);
+  checkHead(head.dense, { tensors, file });
+  return { ...head, weightNames: {} };
+}
+
+/**
+ * The classification head that transformers puts on an encoder, with one label: how its weights are called and shaped.
+ * @throws ListwiseError UNSUPPORTED for a family that has none
+ */
+export function classificationHead(
+  { family, architecture, weightNames }: HeadedModel,
+  config: Config,
+): Pick<ScoringHead, 'pooling' | 'dense'> {
+  const { pooling, layers } = headShape(family, config);
   const prefix = encoderPrefix(weightNames);
   const inFile = (name: string) => name.replace('@', prefix);
-  const dense = shape.layers.map(
+  const dense = layers.map(
     ({ name, outputs, activation, bias, norm }): DenseSpec => ({
       names: linearNames(inFile(name), bias),
       inputs: architecture.hiddenSize,
@@ -121,12 +134,11 @@ export function describeHead(
       ...(norm && { norm: { names: linearNames(inFile(norm.name), norm.bias), eps: norm.eps } }),
     }),
   );
-  checkHead(dense, { tensors, file });
-  return { pooling: shape.pooling, dense, weightNames: {} };
+  return { pooling, dense };
 }
 
 /** What the names of the encoder's weights begin with, such as `bert.`. */
-function encoderPrefix(names: WeightNames): string {
+export function encoderPrefix(names: WeightNames): string {
   return names['embeddings.word']!.replace(/embeddings\.(word|tok)_embeddings\.weight$/, '');
 }
 

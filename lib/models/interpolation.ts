@@ -6,7 +6,7 @@ import { breather } from '../event-loop.js';
 import { replaceFile } from '../formats/atomic.js';
 import { writing } from '../formats/writing.js';
 import { readModelDirectory } from './directory.js';
-import { readSafetensorsHeader, type TensorInfo } from './safetensors.js';
+import { type PlacedTensor, readTensors, safetensorsHeader } from './safetensors.js';
 
 export interface InterpolationOptions {
   /** Directories of two models of one architecture; the second as listwise saves it. */
@@ -51,7 +51,7 @@ export async function interpolateModels(options: InterpolationOptions): Promise<
   }
 }
 
-type Tensors = Map<string, TensorInfo & { file: string }>;
+type Tensors = Map<string, PlacedTensor>;
 
 /** The tensors of both models' transformer and of each dense layer, with the folder that the trained model has it in. */
 async function modulesOf(base: string, trained: string): Promise<{ path: string; from: Tensors; to: Tensors }[]> {
@@ -63,20 +63,12 @@ async function modulesOf(base: string, trained: string): Promise<{ path: string;
     );
   }
   const modules = [
-    { path: other.transformerPath, from: await tensorsOf(one.weightFiles), to: await tensorsOf(other.weightFiles) },
+    { path: other.transformerPath, from: await readTensors(one.weightFiles), to: await readTensors(other.weightFiles) },
   ];
   for (const [i, { path, file }] of other.dense.entries()) {
-    modules.push({ path, from: await tensorsOf([one.dense[i]!.file]), to: await tensorsOf([file]) });
+    modules.push({ path, from: await readTensors([one.dense[i]!.file]), to: await readTensors([file]) });
   }
   return modules;
-}
-
-async function tensorsOf(files: readonly string[]): Promise<Tensors> {
-  const tensors: Tensors = new Map();
-  for (const file of files) {
-    for (const [name, info] of await readSafetensorsHeader(file)) tensors.set(name, { ...info, file });
-  }
-  return tensors;
 }
 
 function checkAlike(from: Tensors, to: Tensors, { base, trained }: { base: string; trained: string }): void {
@@ -100,20 +92,10 @@ interface Mixture {
 
 /** Trained tensors in fp32 are mixed; others, such as position ids, are no weights and stay as they are. */
 async function writeMixed(file: string, { from, to, share, signal }: Mixture): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
-  let end = 0;
-  for (const [name, { dtype, shape, start, end: stop }] of to) {
-    header[name] = { dtype, shape, data_offsets: [end, end + stop - start] };
-    end += stop - start;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const padded = Buffer.concat([text, Buffer.alloc((8 - (text.length % 8)) % 8, ' ')]);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(padded.length));
   const breathe = breather(signal);
   await using files = new OpenFiles();
   await replaceFile(file, async (handle) => {
-    await writing(file, () => handle.writeFile(Buffer.concat([length, padded])));
+    await writing(file, () => handle.writeFile(safetensorsHeader(to)));
     for (const [name, tensor] of to) {
       const count = tensor.shape.reduce((product, size) => product * size, 1);
       for (let at = 0; at < count; at += SLICE) {
@@ -127,8 +109,8 @@ async function writeMixed(file: string, { from, to, share, signal }: Mixture): P
 }
 
 interface SliceOf {
-  from: TensorInfo & { file: string };
-  to: TensorInfo & { file: string };
+  from: PlacedTensor;
+  to: PlacedTensor;
   share: number;
   at: number;
   count: number;
@@ -150,7 +132,7 @@ class OpenFiles implements AsyncDisposable {
   readonly #handles = new Map<string, FileHandle>();
 
   /** Values of a tensor as bytes of their own, aligned for typed arrays. */
-  async read({ file, dtype, start }: TensorInfo & { file: string }, at: number, count: number): Promise<Buffer> {
+  async read({ file, dtype, start }: PlacedTensor, at: number, count: number): Promise<Buffer> {
     const width = WIDTHS[dtype] ?? 1;
     const handle = this.#handles.get(file) ?? (await open(file, 'r'));
     this.#handles.set(file, handle);
@@ -165,7 +147,7 @@ class OpenFiles implements AsyncDisposable {
   }
 }
 
-function asNumbers(bytes: Buffer, { dtype, file }: TensorInfo & { file: string }): ArrayLike<number> {
+function asNumbers(bytes: Buffer, { dtype, file }: PlacedTensor): ArrayLike<number> {
   const { buffer } = bytes;
   if (dtype === 'F32') return new Float32Array(buffer);
   if (dtype === 'F64') return new Float64Array(buffer);

@@ -61,6 +61,11 @@ export function tokenCount(texts: PackedTexts, row: number): number {
   return texts.offsets[row + 1]! - texts.offsets[row]!;
 }
 
+/** The tokens of text `row`, a view. */
+export function textAt(texts: PackedTexts, row: number): Int32Array {
+  return texts.ids.subarray(texts.offsets[row]!, texts.offsets[row + 1]!);
+}
+
 /** Rows of similar length, shortest first, in groups of so many tokens or one longer text. */
 export function* rowsByLength(texts: PackedTexts, groupTokens: number): Generator<Int32Array> {
   const rows = Int32Array.from({ length: textCount(texts) }, (_, row) => row);
@@ -113,5 +118,5 @@ function room(texts: PackedTexts, rows: ArrayLike<number>): PackedTexts {
 }
 
 function copyText(texts: PackedTexts, row: number, { to, place }: { to: PackedTexts; place: number }): void {
-  to.ids.set(texts.ids.subarray(texts.offsets[row]!, texts.offsets[row + 1]!), to.offsets[place]!);
+  to.ids.set(textAt(texts, row), to.offsets[place]!);
 }

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import type { PackedTexts } from '../native.js';
-import { PackedTextsBuilder, tokenCount } from './packed-texts.js';
+import { PackedTextsBuilder, textAt } from './packed-texts.js';
 import type { PairTemplate, Tokenizer } from './tokenizer.js';
 
 /** A query and a passage to score for it. */
@@ -63,6 +63,11 @@ export class PairTokenizer {
     return before.length + between.length + after.length;
   }
 
+  /** The most tokens of its own that a query may have, so that one of the passage still fits. */
+  get longestQuery(): number {
+    return this.#maxLength - this.addedTokens - 1;
+  }
+
   /**
    * Packs pairs.
    * @returns the pairs in their order, less those whose query leaves no room for a single token of the passage; the
@@ -92,6 +97,23 @@ export class PairTokenizer {
     return { packed: { ...(await builder.finish(signal)), secondStarts: Int32Array.from(secondStarts) }, tooLong };
   }
 
+  /**
+   * Joins texts that are tokenised already, without special tokens: each query with the passages of its list.
+   * @param lists `rows` holds `listLength` rows of passages for each query; no query may be longer than `longestQuery`
+   */
+  async join({ queries, passages, rows, listLength }: TokenLists, signal?: AbortSignal): Promise<PackedPairs> {
+    const builder = new PackedTextsBuilder();
+    const secondStarts = new Int32Array(rows.length);
+    const breathe = breather(signal);
+    for (let i = 0; i < rows.length; i++) {
+      const query = textAt(queries, Math.floor(i / listLength));
+      const room = this.#maxLength - this.addedTokens - query.length;
+      secondStarts[i] = this.#add(builder, query, textAt(passages, rows[i]!).subarray(0, room));
+      await breathe();
+    }
+    return { ...(await builder.finish(signal)), secondStarts };
+  }
+
   /** Adds a pair, and returns where its second type begins. */
   #add(builder: PackedTextsBuilder, query: Int32Array, passage: Int32Array): number {
     const { before, between, betweenFirst, after } = this.#template;
@@ -104,12 +126,17 @@ export class PairTokenizer {
     const rows = new Map<string, number>();
     for (const text of texts) if (!rows.has(text)) rows.set(text, rows.size);
     const tokens = await this.#tokenizer.packParts([...rows.keys()], { maxLength: this.#maxLength, signal });
-    return (place) => {
-      const row = rows.get(texts[place]!)!;
-      const start = tokens.offsets[row]!;
-      return tokens.ids.subarray(start, start + tokenCount(tokens, row));
-    };
+    return (place) => textAt(tokens, rows.get(texts[place]!)!);
   }
+}
+
+/** Lists of queries and passages as tokens, without special ones. */
+export interface TokenLists {
+  queries: PackedTexts;
+  passages: PackedTexts;
+  /** Queries × listLength rows into `passages`. */
+  rows: Int32Array;
+  listLength: number;
 }
 
 export interface PairOptions {

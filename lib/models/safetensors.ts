@@ -89,3 +89,30 @@ function checkEntry(value: unknown, name: string, file: string): Entry {
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
+
+/** A tensor with the file that it is in. */
+export type PlacedTensor = TensorInfo & { file: string };
+
+/** The tensors of several files; of one name the last. @throws ModelError if a file is cut off or none */
+export async function readTensors(files: readonly string[]): Promise<Map<string, PlacedTensor>> {
+  const tensors = new Map<string, PlacedTensor>();
+  for (const file of files) {
+    for (const [name, info] of await readSafetensorsHeader(file)) tensors.set(name, { ...info, file });
+  }
+  return tensors;
+}
+
+/** What a safetensors file begins with, for tensors that follow one after the other in this order. */
+export function safetensorsHeader(tensors: Iterable<[name: string, tensor: TensorInfo]>): Buffer {
+  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
+  let end = 0;
+  for (const [name, { dtype, shape, start, end: stop }] of tensors) {
+    header[name] = { dtype, shape, data_offsets: [end, end + stop - start] };
+    end += stop - start;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const padded = Buffer.concat([text, Buffer.alloc((8 - (text.length % 8)) % 8, ' ')]);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  return Buffer.concat([length, padded]);
+}

@@ -36,10 +36,16 @@ export async function moduleFolders(directory: string): Promise<ModuleFolders> {
  * sentence-transformers' layout and nothing beside it.
  * @param base the directory that the model was read from; `target` may be it, but not lie inside it
  * @param argument the name of the option that says where to save, for the message
+ * @param mark the file by which a saved model is known: a cross-encoder has no modules.json
  * @throws InvalidArgumentError if it holds anything else, naming it, or lies inside `base`
  * @throws WriteError if it is a file or cannot be read
  */
-export async function checkSaveTarget(target: string, base: string, argument = 'directory'): Promise<void> {
+export async function checkSaveTarget(
+  target: string,
+  base: string,
+  argument = 'directory',
+  mark: 'modules.json' | 'config.json' = 'modules.json',
+): Promise<void> {
   if ((await settledPath(target)) !== (await settledPath(base))) await checkOutside(target, base, argument);
   const entries = await listEntries(target, await moduleFolders(target));
   if (entries.length === 0) return;
@@ -51,8 +57,8 @@ export async function checkSaveTarget(target: string, base: string, argument = '
     throw new InvalidArgumentError(argument, expected, target, found);
   }
   const hasWeights = entries.some((entry) => basename(entry) === 'model.safetensors');
-  if (entries.includes('modules.json') && hasWeights) return;
-  const missing = entries.includes('modules.json') ? 'model.safetensors' : 'modules.json';
+  if (entries.includes(mark) && hasWeights) return;
+  const missing = entries.includes(mark) ? 'model.safetensors' : mark;
   throw new InvalidArgumentError(argument, expected, target, `it holds files but no ${missing}`);
 }
 

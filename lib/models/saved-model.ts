@@ -25,24 +25,16 @@ export interface SaveOptions {
  */
 export async function saveModel(model: EmbeddingModel, target: string, options: SaveOptions): Promise<void> {
   const place = resolve(target);
-  await checkSaveTarget(place, model.directory.directory);
-  const beside = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
-  try {
-    await writing(place, async () => {
-      await rm(beside, { recursive: true, force: true });
-      const base = model.directory.directory;
-      await copyBase(base, beside, await moduleFolders(base));
-      await writeModules(model, beside);
-      await writePrompts(model, beside);
-      await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
-      await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
-      await writeWeights(model, beside, options);
-      await replaceDirectory(beside, place);
-    });
-  } catch (error) {
-    await rm(beside, { recursive: true, force: true });
-    throw error;
-  }
+  const base = model.directory.directory;
+  await checkSaveTarget(place, base);
+  await fillDirectory(place, async (beside) => {
+    await copyBase(base, beside, await moduleFolders(base));
+    await writeModules(model, beside);
+    await writePrompts(model, beside);
+    await settleNumberType(join(beside, model.directory.transformerPath, 'config.json'));
+    await writeFile(join(beside, 'README.md'), modelCard(model, options.card));
+    await writeWeights(model, beside, options);
+  });
 }
 
 /**
@@ -53,10 +45,19 @@ export async function saveModel(model: EmbeddingModel, target: string, options: 
 export async function copyModel(from: string, target: string): Promise<void> {
   const place = resolve(target);
   await checkSaveTarget(place, from);
+  await fillDirectory(place, (beside) => cp(from, beside, { recursive: true, mode: constants.COPYFILE_FICLONE }));
+}
+
+/**
+ * Has a directory filled beside its place and puts it there, so that it is whole or as it was before.
+ * @throws WriteError, and what `fill` throws
+ */
+export async function fillDirectory(place: string, fill: (beside: string) => Promise<void>): Promise<void> {
   const beside = join(dirname(place), `.${basename(place)}.${process.pid}.tmp`);
   try {
     await writing(place, async () => {
-      await cp(from, beside, { recursive: true, mode: constants.COPYFILE_FICLONE });
+      await rm(beside, { recursive: true, force: true });
+      await fill(beside);
       await replaceDirectory(beside, place);
     });
   } catch (error) {
@@ -66,7 +67,7 @@ export async function copyModel(from: string, target: string): Promise<void> {
 }
 
 /** Copies what any weights need: configuration and tokeniser, and those of the modules in folders of their own. */
-async function copyBase(from: string, to: string, isModule: ModuleFolders, prefix = ''): Promise<void> {
+export async function copyBase(from: string, to: string, isModule: ModuleFolders, prefix = ''): Promise<void> {
   await mkdir(to, { recursive: true });
   for (const entry of await readdir(from, { withFileTypes: true })) {
     const [source, copy, path] = [join(from, entry.name), join(to, entry.name), prefix + entry.name];
@@ -127,7 +128,7 @@ async function writePrompts(model: EmbeddingModel, directory: string): Promise<v
 }
 
 /** Weights are saved as fp32, so config.json must not announce halves, to which Python would round them. */
-async function settleNumberType(file: string): Promise<void> {
+export async function settleNumberType(file: string): Promise<void> {
   const config = (await readConfig(file)) as Record<string, unknown>;
   const named = ['dtype', 'torch_dtype'].filter((field) => field in config);
   if (named.every((field) => config[field] === 'float32')) return;
@@ -155,7 +156,7 @@ function modelCard(model: EmbeddingModel, text: string): string {
   ].join('\n');
 }
 
-async function writeJson(file: string, value: unknown): Promise<void> {
+export async function writeJson(file: string, value: unknown): Promise<void> {
   await writeFile(file, `${JSON.stringify(value, null, 2)}\n`);
 }
 

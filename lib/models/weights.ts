@@ -66,7 +66,7 @@ async function loadFrom(model: EmbeddingModel, { signal, ...source }: Source): P
 }
 
 /** Puts a copy in a file's place, which may be linked to: what is behind it must not change. */
-async function copyBeside(from: string, place: string): Promise<void> {
+export async function copyBeside(from: string, place: string): Promise<void> {
   const beside = `${place}.${process.pid}.tmp`;
   try {
     await copyFile(from, beside, constants.COPYFILE_FICLONE);

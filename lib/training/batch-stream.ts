@@ -1,6 +1,6 @@
 import { Random } from '../random.js';
-import { type Batch, epochBatches, makeBatch } from './batches.js';
-import type { SettledOptions } from './options.js';
+import { type Batch, epochBatches, type MakeBatch, makeBatch } from './batches.js';
+import type { SettledRunOptions } from './run-options.js';
 import type { TrainingData, TrainingPair } from './training-set.js';
 
 /** A step's batch, and where it stands. */
@@ -14,19 +14,24 @@ export interface PlacedBatch {
   epochSteps: number;
 }
 
-type OrderOptions = Pick<SettledOptions, 'batchSize' | 'batching' | 'seed' | 'signal'>;
+type OrderOptions = Pick<SettledRunOptions, 'batchSize' | 'batching' | 'seed' | 'signal'>;
+
+/** How batches are put together; of an embedding model by default. */
+export interface Making {
+  make?: MakeBatch;
+}
 
 /** The batches of a run, from a place in an epoch on, without end. */
 export async function* trainingBatches(
   data: TrainingData,
-  options: OrderOptions,
+  { make = makeBatch, ...options }: OrderOptions & Making,
   from: { epoch: number; batch: number },
 ): AsyncGenerator<PlacedBatch> {
   for (let epoch = from.epoch; ; epoch++) {
     const plan = await planEpoch(data, { ...options, epoch });
     for (let index = epoch === from.epoch ? from.batch : 0; index < plan.length; index++) {
       const { pair, lists } = plan[index]!;
-      const batch = await makeBatch(pair.train, lists, options.signal);
+      const batch = await make(pair.train, lists, options.signal);
       yield { pair, batch, epoch, index, epochSteps: plan.length };
     }
   }
@@ -58,12 +63,12 @@ export async function planEpoch(
 /** The batches of a set's dev lists, in order; the last may be smaller. */
 export async function* devBatches(
   { dev }: TrainingPair,
-  { batchSize, signal }: Pick<SettledOptions, 'batchSize' | 'signal'>,
+  { batchSize, signal, make = makeBatch }: Pick<SettledRunOptions, 'batchSize' | 'signal'> & Making,
 ): AsyncGenerator<Batch> {
   if (!dev) return;
   for (let start = 0; start < dev.size; start += batchSize) {
     const size = Math.min(batchSize, dev.size - start);
-    yield await makeBatch(
+    yield await make(
       dev,
       Int32Array.from({ length: size }, (_, i) => start + i),
       signal,

@@ -1,4 +1,5 @@
 import { breather } from '../event-loop.js';
+import type { PackedPairs } from '../models/pairs.js';
 import type { PackedTexts } from '../native.js';
 import { Random } from '../random.js';
 import { clusterLists } from './clustering.js';
@@ -13,9 +14,15 @@ export interface Batch {
   passages: PackedTexts;
   /** Lists × listLength rows into `passages`. */
   rows: Int32Array;
+  /** Lists × listLength teacher scores; of a cross-encoder the labels. */
   teacher: Float64Array;
   listLength: number;
+  /** Of a cross-encoder, which reads these: each query with each passage of its list, in the order of `rows`. */
+  pairs?: PackedPairs;
 }
+
+/** Puts a batch together; see makeBatch. */
+export type MakeBatch = (set: TrainingSet, lists: Int32Array, signal?: AbortSignal) => Promise<Batch>;
 
 /** How lists are put into batches: at random, or so that lists of a batch share passages. */
 export type Batching = 'random' | 'clustered';

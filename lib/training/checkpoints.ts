@@ -1,10 +1,11 @@
 import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory, writing } from '../formats/writing.js';
+import type { AnyLosses } from '../native.js';
 import type { EarlyStoppingState } from './early-stopping.js';
 import type { EvaluationRecord } from './log.js';
+import type { Found } from './objective.js';
 import type { RunInputs } from './run-inputs.js';
-import type { TemperatureMatch } from './temperature.js';
 
 /** Why training ended. */
 export type StopReason = 'epochs' | 'maxSteps' | 'patience';
@@ -21,17 +22,14 @@ export interface TrainingState {
   /** Whether an evaluation on dev comes before the next step. */
   evaluationDue: boolean;
   earlyStopping: EarlyStoppingState;
-  evaluations: EvaluationRecord[];
+  evaluations: EvaluationRecord<AnyLosses>[];
   stopped?: StopReason;
 }
 
 /** What a checkpoint holds beside weights and moments. */
-export interface CheckpointFacts {
+export interface CheckpointFacts extends Found {
   inputs: RunInputs;
   state: TrainingState;
-  /** The teacher's temperature, and how it was found if it was matched. */
-  teacherTemperature: number;
-  temperatureMatch?: TemperatureMatch;
   /** Bytes of log.jsonl that were written by then. */
   logBytes: number;
   /** What computed: other threads, instructions or versions round otherwise. */

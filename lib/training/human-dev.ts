@@ -18,7 +18,10 @@ export interface HumanMeasure {
   passages: number;
 }
 
-type Options = Pick<SettledOptions, 'devData' | 'devSplit' | 'devQueries' | 'devDistractors' | 'seed' | 'signal'>;
+type Options = Pick<
+  SettledOptions,
+  'devData' | 'devSplit' | 'devQueries' | 'devDistractors' | 'chooseBy' | 'seed' | 'signal'
+>;
 
 /**
  * Queries that people judged, to see while training how the model searches: some of a test collection's queries, their
@@ -28,10 +31,13 @@ type Options = Pick<SettledOptions, 'devData' | 'devSplit' | 'devQueries' | 'dev
 export class HumanDev {
   readonly #embedder: Embedder;
   readonly #collection: TestCollection;
+  /** Whether early stopping and the choice of the weights go by it, in the place of the losses. */
+  readonly isDecisive: boolean;
 
-  private constructor(embedder: Embedder, collection: TestCollection) {
+  private constructor(embedder: Embedder, collection: TestCollection, isDecisive: boolean) {
     this.#embedder = embedder;
     this.#collection = collection;
+    this.isDecisive = isDecisive;
   }
 
   /**
@@ -46,7 +52,7 @@ export class HumanDev {
       queries: Math.min(queries, whole.queries.length),
       ...{ distractors, seed, signal },
     });
-    return new HumanDev(Embedder.over(model), collection);
+    return new HumanDev(Embedder.over(model), collection, options.chooseBy === HUMAN_MEASURE);
   }
 
   /** SHA-256 of queries, judgements and passages. */

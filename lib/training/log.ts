@@ -2,12 +2,12 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeDirectory, writing } from '../formats/writing.js';
 import { textCount } from '../models/packed-texts.js';
-import type { Losses, StepResult } from '../native.js';
+import type { AnyLosses, Losses, StepFacts, StepResult } from '../native.js';
 import type { Batch } from './batches.js';
 import type { HumanMeasure } from './human-dev.js';
 
-/** A step, as log.jsonl has it. */
-export interface StepRecord extends StepResult {
+/** A step of any run, as log.jsonl has it. */
+export interface RunStepRecord extends StepFacts {
   kind: 'step';
   /** Steps taken, this one included. */
   step: number;
@@ -15,16 +15,11 @@ export interface StepRecord extends StepResult {
   epoch: number;
   learningRate: number;
   queries: number;
-  /** Queries × list length. */
+  loss: number;
+  /** Queries × list length; of a cross-encoder these are the pairs. */
   slots: number;
-  /** Distinct passages that were encoded for them. */
-  uniquePassages: number;
-  /** Distinct passages over slots. */
-  uniqueShare: number;
   /** Which set the batch is of, where there are several. */
   set?: string;
-  /** Slots whose passage another slot of the batch has too: what encoding each passage once spares. */
-  repeatedSlots: number;
   tokensPerSecond: number;
   /** Bytes of memory that the process has after the step, and the most it ever had; a GPU's is in `peakBytes`. */
   rssBytes: number;
@@ -32,8 +27,20 @@ export interface StepRecord extends StepResult {
   seconds: number;
 }
 
-/** An evaluation on dev, as log.jsonl has it. */
-export interface EvaluationRecord extends Losses {
+/** A step of an embedding model, whose passages are encoded once each. */
+export interface StepRecord extends RunStepRecord, Omit<StepResult, keyof StepFacts | 'loss'> {
+  /** Distinct passages that were encoded for the slots. */
+  uniquePassages: number;
+  /** Distinct passages over slots. */
+  uniqueShare: number;
+  /** Slots whose passage another slot of the batch has too: what encoding each passage once spares. */
+  repeatedSlots: number;
+}
+
+/** An evaluation on dev, as log.jsonl has it, with the losses of the kind of model. */
+export type EvaluationRecord<L extends AnyLosses = Losses> = L & EvaluationFacts<L>;
+
+export interface EvaluationFacts<L extends AnyLosses> {
   kind: 'evaluation';
   /** Steps taken before it; 0 is the base model. */
   step: number;
@@ -41,41 +48,43 @@ export interface EvaluationRecord extends Losses {
   /** Whether these weights are the best so far, and are now in model/. */
   isBest: boolean;
   /** Of each set, where there are several. */
-  sets?: SetLosses[];
+  sets?: SetLosses<L>[];
   /** On queries of people, where there are any. */
   human?: HumanMeasure;
   seconds: number;
 }
 
 /** The losses on one of several dev sets. */
-export interface SetLosses extends Losses {
+export type SetLosses<L extends AnyLosses = Losses> = L & {
   name: string;
   /** Its size, and with that its weight. */
   lists: number;
-}
+};
 
 /** A step's record from what it was given and what it gave. */
 export function describeStep(
   batch: Batch,
-  result: StepResult,
-  facts: Pick<StepRecord, 'step' | 'epoch' | 'learningRate' | 'seconds' | 'set'>,
-): StepRecord {
+  result: StepFacts & AnyLosses,
+  facts: Pick<RunStepRecord, 'step' | 'epoch' | 'learningRate' | 'seconds' | 'set'>,
+): RunStepRecord {
   const slots = batch.rows.length;
-  const uniquePassages = textCount(batch.passages);
   return {
     kind: 'step',
     ...facts,
     ...result,
     queries: batch.lists.length,
     slots,
-    uniquePassages,
-    uniqueShare: uniquePassages / slots,
-    repeatedSlots: slots - uniquePassages,
+    ...(!batch.pairs && sharedPassages(batch)),
     rssBytes: process.memoryUsage.rss(),
     // Linux and Node count it in kilobytes.
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     tokensPerSecond: result.tokens / facts.seconds,
   };
+}
+
+function sharedPassages({ passages, rows }: Batch): Omit<StepRecord, keyof RunStepRecord | keyof StepResult> {
+  const uniquePassages = textCount(passages);
+  return { uniquePassages, uniqueShare: uniquePassages / rows.length, repeatedSlots: rows.length - uniquePassages };
 }
 
 /** log.jsonl: a line for each step and each evaluation, written as they happen. */

@@ -1,5 +1,4 @@
-import type { EmbeddingModel } from '../models/model.js';
-import type { LossOptions } from '../native.js';
+import type { AnyLosses, BatchArgs, PairBatchArgs } from '../native.js';
 import { nextOf, oneAhead, type PlacedBatch, trainingBatches } from './batch-stream.js';
 import type { Batch } from './batches.js';
 import type { CheckpointSchedule } from './checkpoint-schedule.js';
@@ -8,17 +7,19 @@ import { devLosses } from './dev-losses.js';
 import { judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
 import { HUMAN_MEASURE, type HumanDev } from './human-dev.js';
 import { describeStep, type EvaluationRecord, type TrainingLog } from './log.js';
-import type { SettledOptions } from './options.js';
+import type { Objective } from './objective.js';
+import type { SettledRunOptions } from './run-options.js';
 import { learningRateAt, type StepPlan } from './schedule.js';
 import { StepMemory } from './step-memory.js';
+import type { Trainee } from './trainee.js';
 import { hasDev, type TrainingData } from './training-set.js';
 import { WatchedTrainer } from './watched-trainer.js';
 
 export interface LoopParts {
-  model: EmbeddingModel;
+  trainee: Trainee;
+  objective: Objective;
   data: TrainingData;
-  options: SettledOptions;
-  loss: LossOptions;
+  options: SettledRunOptions;
   plan: StepPlan;
   log: TrainingLog;
   /** Stores the weights as they are now; called when they are the best so far. */
@@ -47,9 +48,11 @@ export class TrainingLoop {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
+    const { encoder } = parts.trainee;
     const { beta1, beta2, epsilon, weightDecay, clip } = parts.options;
-    this.#trainer = new WatchedTrainer(parts.model.encoder, { beta1, beta2, epsilon, weightDecay, clip });
-    this.#memory = new StepMemory(this.#trainer, { ...parts, device: parts.model.encoder.device });
+    const optimizer = { beta1, beta2, epsilon, weightDecay, clip };
+    this.#trainer = new WatchedTrainer(encoder, optimizer, parts.objective.remedy);
+    this.#memory = new StepMemory(this.#trainer, { ...parts, device: encoder.device });
   }
 
   /** Takes over the optimiser's moments of a checkpoint. */
@@ -75,8 +78,8 @@ export class TrainingLoop {
   }
 
   async #run(): Promise<void> {
-    const { data, options, state } = this.#parts;
-    const batches = oneAhead(trainingBatches(data, options, state));
+    const { data, options, objective, state } = this.#parts;
+    const batches = oneAhead(trainingBatches(data, { ...options, make: objective.make }, state));
     try {
       let placed: PlacedBatch | undefined = await nextOf(batches);
       this.#memory.settle(placed.batch);
@@ -148,22 +151,23 @@ export class TrainingLoop {
   }
 
   async #evaluate(): Promise<void> {
-    const { data, log, options, keepWeights, state } = this.#parts;
+    const { data, log, options, objective, keepWeights, state } = this.#parts;
     const started = performance.now();
     const losses = await devLosses({
-      ...{ trainer: this.#trainer, data, options, step: state.step },
+      ...{ trainer: this.#trainer, data, options, make: objective.make, step: state.step },
       batchArgs: (batch) => this.#batchArgs(batch),
     });
     const human = await this.#parts.human?.measure(options);
     // More of the measure is better, less of a loss.
-    const negated = human && options.chooseBy === HUMAN_MEASURE ? -human[HUMAN_MEASURE] : undefined;
-    const decisive = negated === undefined ? losses : { listwise: negated, loss: negated };
+    const negated = human && this.#parts.human?.isDecisive ? -human[HUMAN_MEASURE] : undefined;
+    const { loss, listwise = loss }: AnyLosses = negated === undefined ? losses : { loss: negated };
+    const decisive = { listwise, loss };
     const { step } = state;
     const judged = judgeEvaluation(state.earlyStopping, { losses: decisive, step, patience: options.patience });
     if (judged.isBest) await keepWeights();
     state.earlyStopping = judged.state;
     if (judged.shouldStop) state.stopped = 'patience';
-    const record: EvaluationRecord = {
+    const record: EvaluationRecord<AnyLosses> = {
       kind: 'evaluation',
       step: state.step,
       epoch: state.epoch + 1,
@@ -176,12 +180,11 @@ export class TrainingLoop {
     await log.write(record);
   }
 
-  #batchArgs({ queries, passages, rows, teacher, listLength }: Batch) {
-    const { model, loss, state } = this.#parts;
-    const { pooling } = model.settings;
+  #batchArgs(batch: Batch): BatchArgs | PairBatchArgs {
+    const { objective, state } = this.#parts;
     // An evaluation keeps nothing, whatever it may.
     const memory = { tokenBudget: state.tokenBudget!, keepBytes: 0 };
-    return { queries, passages, rows, teacher, listLength, pooling, loss, ...memory };
+    return { ...objective.argsOf(batch), ...memory };
   }
 
   #reportStep(share: number, note?: string): void {

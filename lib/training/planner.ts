@@ -10,7 +10,7 @@ export interface BatchSize {
   queries: number;
   /** Queries × list length. */
   slots: number;
-  /** Queries and distinct passages. */
+  /** What the model reads: queries and distinct passages, or pairs. */
   texts: number;
   /** Tokens of all of them, and of the longest. */
   tokens: number;
@@ -49,17 +49,17 @@ const SHARE = { cpu: 0.7, cuda: 0.9 };
 /** What is assumed free on a GPU whose libtorch cannot tell. */
 const GPU_ROOM = 2 ** 32;
 
-export function sizeOf({ queries, passages, lists, rows }: Batch): BatchSize {
+export function sizeOf({ queries, passages, pairs, lists, rows }: Batch): BatchSize {
+  const read = pairs ? [pairs] : [queries, passages];
   let longest = 0;
-  for (const { offsets } of [queries, passages]) {
+  for (const { offsets } of read) {
     for (let i = 1; i < offsets.length; i++) longest = Math.max(longest, offsets[i]! - offsets[i - 1]!);
   }
-  const texts = textCount(queries) + textCount(passages);
   return {
     queries: lists.length,
     slots: rows.length,
-    texts,
-    tokens: queries.ids.length + passages.ids.length,
+    texts: read.reduce((sum, texts) => sum + textCount(texts), 0),
+    tokens: read.reduce((sum, { ids }) => sum + ids.length, 0),
     longest,
   };
 }

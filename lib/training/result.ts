@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
-import type { LossOptions } from '../native.js';
+import type { AnyLosses, Losses } from '../native.js';
 import type { StopReason, TrainingState } from './checkpoints.js';
 import type { EvaluationRecord } from './log.js';
-import type { SettledOptions } from './options.js';
+import type { Found } from './objective.js';
 import type { RunInputs } from './run-inputs.js';
+import type { SettledRunOptions } from './run-options.js';
 import type { StepPlan } from './schedule.js';
 import type { TemperatureMatch } from './temperature.js';
 import type { TrainingData } from './training-set.js';
@@ -16,28 +17,32 @@ export interface ListCounts {
   passages: number;
 }
 
-/** What a run gave; training.json holds the same, with the options. */
-export interface TrainingResult {
+/** What any run gave; training.json holds the same, with the options. */
+export interface RunResult<L extends AnyLosses = AnyLosses> extends Found {
   /** The trained model, in sentence-transformers' layout. */
   directory: string;
   /** Steps taken. */
   steps: number;
   stopped: StopReason;
-  /** Teacher temperature used, and how it was found if it was matched. */
-  teacherTemperature: number;
-  temperatureMatch?: TemperatureMatch;
   /** Losses on dev: the base model, the weights that were kept, and every evaluation. Absent without dev. */
-  base?: EvaluationRecord;
-  best?: EvaluationRecord;
-  evaluations: EvaluationRecord[];
+  base?: EvaluationRecord<L>;
+  best?: EvaluationRecord<L>;
+  evaluations: EvaluationRecord<L>[];
   /** Lists, the passages of each (of several sets the most), and distinct passages. */
   lists: ListCounts & { sets?: (ListCounts & { name: string })[] };
   plan: StepPlan;
   seconds: number;
 }
 
+/** What a run of trainListwise gave. */
+export interface TrainingResult extends RunResult<Losses> {
+  /** Teacher temperature used, and how it was found if it was matched. */
+  teacherTemperature: number;
+  temperatureMatch?: TemperatureMatch;
+}
+
 /** training.json. */
-export interface TrainingSummary extends TrainingResult {
+export interface RunSummary extends RunResult {
   options: Record<string, unknown>;
   inputs: RunInputs;
   /** SHA-256 of model.safetensors. */
@@ -49,22 +54,14 @@ export const SUMMARY = 'training.json';
 /** What a run that has ended gave. */
 export function describeResult(
   state: TrainingState,
-  facts: {
-    directory: string;
-    data: TrainingData;
-    plan: StepPlan;
-    loss: LossOptions;
-    match: TemperatureMatch | undefined;
-  },
-): Omit<TrainingResult, 'seconds'> {
-  const { directory, data, plan, loss, match } = facts;
+  { directory, data, plan, found }: { directory: string; data: TrainingData; plan: StepPlan; found: Found },
+): Omit<RunResult, 'seconds'> {
   const { evaluations, earlyStopping } = state;
   return {
     directory,
     steps: state.step,
     stopped: state.stopped!,
-    teacherTemperature: loss.teacherTemperature,
-    ...(match && { temperatureMatch: match }),
+    ...found,
     base: evaluations[0],
     best: evaluations.find((one) => one.step === earlyStopping.bestStep),
     evaluations,
@@ -73,7 +70,7 @@ export function describeResult(
   };
 }
 
-function countLists({ sets }: TrainingData): TrainingResult['lists'] {
+function countLists({ sets }: TrainingData): RunResult['lists'] {
   const counts = sets.map(({ name, train, dev }) => ({
     ...{ name, train: train.size, dev: dev?.size ?? 0, listLength: train.listLength, passages: train.passages.count },
   }));
@@ -86,23 +83,15 @@ function countLists({ sets }: TrainingData): TrainingResult['lists'] {
 }
 
 /** Writes training.json, whole or not at all. */
-export async function writeSummary(options: SettledOptions, result: Omit<TrainingSummary, 'options'>): Promise<void> {
-  const {
-    signal: _,
-    onProgress: __,
-    onStep: ___,
-    onEvent: ____,
-    onReplace: _____,
-    lists,
-    dev,
-    corpus,
-    ...plain
-  } = options;
+export async function writeSummary(options: SettledRunOptions, result: Omit<RunSummary, 'options'>): Promise<void> {
+  const told = new Set(['signal', 'onProgress', 'onStep', 'onEvent', 'onReplace']);
+  const { lists, dev, corpus, ...rest } = options;
+  const plain = Object.fromEntries(Object.entries(rest).filter(([name]) => !told.has(name)));
   const source = (value: unknown) => {
     if (typeof value === 'string' || !Array.isArray(value)) return typeof value === 'string' ? value : undefined;
     return value.every((one) => typeof one === 'string') ? value : value.length;
   };
-  const summary: TrainingSummary = {
+  const summary: RunSummary = {
     options: { ...plain, lists: source(lists), dev: source(dev), corpus: source(corpus) },
     ...result,
   };

@@ -1,8 +1,8 @@
 import { hashJson, type Json } from '../hashes.js';
-import type { EmbeddingModel } from '../models/model.js';
 import { versions } from '../versions.js';
 import type { HumanDev } from './human-dev.js';
-import { type SettledOptions, undecisiveOptions } from './options.js';
+import { undecisiveOptions } from './options.js';
+import type { SettledRunOptions } from './run-options.js';
 import type { TrainingData } from './training-set.js';
 
 /** Everything that decides what a run gives: two runs of equal inputs are the same run. */
@@ -14,19 +14,27 @@ export interface RunInputs {
   hashes: Record<string, string>;
 }
 
+/** What a run starts from. */
+export interface BaseModel {
+  /** SHA-256 of its files. */
+  modelHash: string;
+  /** What of its settings decides a run, such as its prefixes. */
+  settings: Record<string, Json | undefined>;
+  human?: HumanDev;
+}
+
 /** What decides a run over this model and data. */
 export async function describeInputs(
-  { model, modelHash, human }: { model: EmbeddingModel; modelHash: string; human: HumanDev | undefined },
+  { modelHash, settings, human }: BaseModel,
   { sets }: TrainingData,
-  options: SettledOptions,
+  options: SettledRunOptions,
 ): Promise<RunInputs> {
-  const { queryPrefix, passagePrefix, pooling } = model.settings;
   const decisive = Object.entries(options).filter(([name]) => !undecisiveOptions.includes(name));
   return {
     listwise: (await versions()).listwise!,
     options: {
       ...(Object.fromEntries(decisive) as Record<string, Json>),
-      ...{ queryPrefix, passagePrefix, pooling, precision: model.encoder.precision },
+      ...settings,
     },
     hashes: {
       ...{ model: modelHash, ...hashesOf(sets) },

@@ -2,15 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ListwiseError } from '../errors.js';
 import { hashFile } from '../hashes.js';
-import { type EmbeddingModel, replaceWeights } from '../models/model.js';
-import { weightsFile } from '../models/weights.js';
 import { native } from '../native.js';
 import { versions } from '../versions.js';
 import type { BrokenCheckpoint, Checkpoint, Checkpoints } from './checkpoints.js';
-import type { SettledOptions } from './options.js';
 import type { MemoryPlan } from './planner.js';
-import { SUMMARY, type TrainingResult, type TrainingSummary } from './result.js';
+import { type RunResult, type RunSummary, SUMMARY } from './result.js';
 import { changesOf, type RunInputs } from './run-inputs.js';
+import type { SettledRunOptions } from './run-options.js';
+import type { Trainee } from './trainee.js';
 
 /** What a run tells of itself beside its progress. */
 export type TrainingEvent =
@@ -38,7 +37,7 @@ export interface EarlierRun {
 }
 
 /** Where a run begins: at its end, at a checkpoint or at its start. */
-export type RunStart = { finished: TrainingResult } | { checkpoint: Checkpoint } | { checkpoint?: undefined };
+export type RunStart = { finished: RunResult } | { checkpoint: Checkpoint } | { checkpoint?: undefined };
 
 /**
  * Looks what an earlier run left in the output directory, and takes over a checkpoint's weights if it is this run's.
@@ -46,13 +45,13 @@ export type RunStart = { finished: TrainingResult } | { checkpoint: Checkpoint }
  *   NOT_CONFIRMED where another run would be lost and `onReplace` does not agree
  */
 export async function startRun(
-  model: EmbeddingModel,
+  trainee: Trainee,
   inputs: RunInputs,
-  { options, checkpoints }: { options: SettledOptions; checkpoints: Checkpoints },
+  { options, checkpoints }: { options: SettledRunOptions; checkpoints: Checkpoints },
 ): Promise<RunStart> {
   const { resume, output, onEvent, onReplace, signal } = options;
   if (resume === 'never') return {};
-  const finished = await finishedRun(model, inputs, output);
+  const finished = await finishedRun(trainee, inputs, output);
   if (finished && 'result' in finished) {
     onEvent?.({ kind: 'finished', directory: finished.result.directory });
     return { finished: finished.result };
@@ -64,8 +63,8 @@ export async function startRun(
   for (const one of broken) onEvent?.({ kind: 'broken', ...one, ...(goesOn && { next: checkpoint.state.step }) });
   if (resume === 'must' && !goesOn) throw nothingToResume(output, reason, broken);
   if (goesOn) {
-    if (checkpoint.weights) await replaceWeights(model, checkpoint.weights, signal);
-    const note = await machineChanges(checkpoint, model);
+    if (checkpoint.weights) await trainee.replaceWeights(checkpoint.weights, signal);
+    const note = await machineChanges(checkpoint, trainee);
     onEvent?.({ kind: 'resumed', step: checkpoint.state.step, ...(note && { note }) });
     return { checkpoint };
   }
@@ -83,7 +82,7 @@ export function describeEarlierRun({ output, state, reason }: EarlierRun): strin
   return `${output} holds another run (${state}), which is not the one asked for: ${reason}`;
 }
 
-async function confirmReplacing(earlier: EarlierRun, onReplace: SettledOptions['onReplace']): Promise<void> {
+async function confirmReplacing(earlier: EarlierRun, onReplace: SettledRunOptions['onReplace']): Promise<void> {
   if (await onReplace?.(earlier)) return;
   throw new ListwiseError(
     'NOT_CONFIRMED',
@@ -97,17 +96,17 @@ async function confirmReplacing(earlier: EarlierRun, onReplace: SettledOptions['
  * is worth keeping. A model that was removed is missed by nobody.
  */
 async function finishedRun(
-  model: EmbeddingModel,
+  trainee: Trainee,
   inputs: RunInputs,
   output: string,
-): Promise<{ result: TrainingResult } | { reason: string } | undefined> {
+): Promise<{ result: RunResult } | { reason: string } | undefined> {
   const text = await readFile(join(output, SUMMARY), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   const summary = parseSummary(text);
   if (!summary) return { reason: `its ${SUMMARY} is not of this version, or of another tool` };
   const { options: _, inputs: earlier, weights, ...result } = summary;
   const directory = join(output, 'model');
-  const there = await hashFile(weightsFile(model, directory)).catch(() => undefined);
+  const there = await hashFile(trainee.weightsFile(directory)).catch(() => undefined);
   if (there === undefined) return undefined;
   const reason = changesOf(earlier, inputs);
   if (reason !== undefined) return { reason };
@@ -115,9 +114,9 @@ async function finishedRun(
   return { result: { ...result, directory } };
 }
 
-function parseSummary(text: string): TrainingSummary | undefined {
+function parseSummary(text: string): RunSummary | undefined {
   try {
-    const summary = JSON.parse(text) as TrainingSummary;
+    const summary = JSON.parse(text) as RunSummary;
     return typeof summary?.inputs?.options === 'object' && typeof summary.inputs.hashes === 'object'
       ? summary
       : undefined;
@@ -145,14 +144,14 @@ function nothingToResume(
 }
 
 /** What decides how sums are rounded: a run that goes on where these are equal gives the same bits. */
-export async function describeMachine(model: EmbeddingModel): Promise<Record<string, string | number>> {
+export async function describeMachine({ encoder }: Trainee): Promise<Record<string, string | number>> {
   const { threads, kernels } = native().environment();
   const { torch } = await versions();
-  return { torch: torch!, threads, kernels, device: model.encoder.device };
+  return { torch: torch!, threads, kernels, device: encoder.device };
 }
 
-async function machineChanges({ machine }: Checkpoint, model: EmbeddingModel): Promise<string | undefined> {
-  const now = await describeMachine(model);
+async function machineChanges({ machine }: Checkpoint, trainee: Trainee): Promise<string | undefined> {
+  const now = await describeMachine(trainee);
   const changed = Object.keys(now).filter((name) => machine[name] !== now[name]);
   if (changed.length === 0) return undefined;
   const told = changed.map((name) => `${name} ${now[name]} in place of ${machine[name]}`).join(', ');

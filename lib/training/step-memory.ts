@@ -1,14 +1,14 @@
-import type { StepResult } from '../native.js';
+import type { StepFacts } from '../native.js';
 import type { Batch } from './batches.js';
 import type { TrainingState } from './checkpoints.js';
 import type { TrainingLog } from './log.js';
 import { parseMemorySize } from './memory-size.js';
-import type { SettledOptions } from './options.js';
 import { type MemoryPlan, planMemory, sizeOf } from './planner.js';
+import type { SettledRunOptions } from './run-options.js';
 import type { WatchedTrainer } from './watched-trainer.js';
 
 export interface StepMemoryParts {
-  options: Pick<SettledOptions, 'maxMemory' | 'tokenBudget' | 'keepBytes' | 'onEvent'>;
+  options: Pick<SettledRunOptions, 'maxMemory' | 'tokenBudget' | 'keepBytes' | 'onEvent'>;
   state: TrainingState;
   log: TrainingLog;
   device: string;
@@ -64,7 +64,7 @@ export class StepMemory {
   }
 
   /** Takes on what a step found out: where memory ran out, later steps begin with the smaller budget. */
-  learn({ shortages, tokenBudget }: StepResult): void {
+  learn({ shortages, tokenBudget }: StepFacts): void {
     const { options, state } = this.#parts;
     if (shortages === 0) return;
     state.tokenBudget = tokenBudget;

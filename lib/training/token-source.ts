@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { breather } from '../event-loop.js';
-import { gatherManyTexts, textCount } from '../models/packed-texts.js';
+import { gatherManyTexts, textCount, tokenCount } from '../models/packed-texts.js';
 import type { PackedTexts } from '../native.js';
 import { readNumbers } from './number-file.js';
 
@@ -10,6 +10,8 @@ export interface TokenSource {
   readonly count: number;
   /** How many tokens they have together. */
   readonly tokens: number;
+  /** How many tokens the text of a row has. */
+  length(row: number): number;
   /** The texts of these rows, in the order given. @throws `signal.reason` when aborted */
   gather(rows: ArrayLike<number>, signal?: AbortSignal): Promise<PackedTexts>;
 }
@@ -28,6 +30,10 @@ export class MemoryTokens implements TokenSource {
 
   get tokens(): number {
     return this.#texts.ids.length;
+  }
+
+  length(row: number): number {
+    return tokenCount(this.#texts, row);
   }
 
   gather(rows: ArrayLike<number>, signal?: AbortSignal): Promise<PackedTexts> {
@@ -75,10 +81,14 @@ export class FileTokens implements TokenSource, AsyncDisposable {
     return this.#offsets[this.count]!;
   }
 
+  length(row: number): number {
+    return this.#offsets[row + 1]! - this.#offsets[row]!;
+  }
+
   async gather(rows: ArrayLike<number>, signal?: AbortSignal): Promise<PackedTexts> {
     const breathe = breather(signal);
     const offsets = new Int32Array(rows.length + 1);
-    for (let i = 0; i < rows.length; i++) offsets[i + 1] = offsets[i]! + this.#length(rows[i]!);
+    for (let i = 0; i < rows.length; i++) offsets[i + 1] = offsets[i]! + this.length(rows[i]!);
     const gathered: PackedTexts = { ids: new Int32Array(offsets[rows.length]!), offsets };
     await breathe();
     const order = orderByRow(rows);
@@ -97,10 +107,6 @@ export class FileTokens implements TokenSource, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
-  }
-
-  #length(row: number): number {
-    return this.#offsets[row + 1]! - this.#offsets[row]!;
   }
 
   /** Places in `order`, from and to, of texts that are read together. */
@@ -135,7 +141,7 @@ export class FileTokens implements TokenSource, AsyncDisposable {
     for (let i = from; i < to; i++) {
       const row = rows[order[i]!]!;
       const at = this.#offsets[row]! - start;
-      gathered.ids.set(ids.subarray(at, at + this.#length(row)), gathered.offsets[order[i]!]!);
+      gathered.ids.set(ids.subarray(at, at + this.length(row)), gathered.offsets[order[i]!]!);
     }
   }
 }

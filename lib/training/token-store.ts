@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
 import { makeDirectory, writing } from '../formats/writing.js';
 import { hashFile, hashJson } from '../hashes.js';
-import type { EmbeddingModel } from '../models/model.js';
+import type { ModelSettings } from '../models/settings.js';
+import type { Tokenizer } from '../models/tokenizer.js';
 import type { LongWork, TrainingList } from '../types.js';
+import { type Labelling, labelled } from './labels.js';
 import { listsOf, openCorpus } from './list-source.js';
 import { NumberWriter, readNumbers } from './number-file.js';
 import { PassageRows } from './passage-rows.js';
 import { identify } from './source-identity.js';
-import type { NamedSource } from './sources.js';
+import type { ListsSource, NamedSource } from './sources.js';
 import { openTokens, type TokenFiles, type TokenSource } from './token-source.js';
 import { TokenWriter } from './token-writer.js';
 import type { TrainingData, TrainingPair, TrainingSet } from './training-set.js';
@@ -21,10 +23,18 @@ export interface StoreOptions extends LongWork {
   listLength?: number;
   queryMaxLength: number;
   passageMaxLength: number;
+  /** Of a cross-encoder: what becomes of scores. Texts are then parts of pairs, without special tokens. */
+  labelling?: Labelling;
+}
+
+/** How a model reads texts. */
+export interface TextModel {
+  tokenizer: Tokenizer;
+  settings: Pick<ModelSettings, 'queryPrefix' | 'passagePrefix'>;
 }
 
 interface SetOptions extends StoreOptions {
-  model: EmbeddingModel;
+  model: TextModel;
   /** What the lists are called in messages. */
   argument: string;
   devArgument: string;
@@ -32,7 +42,7 @@ interface SetOptions extends StoreOptions {
 
 /** Opens all sets of a run. Disposing of them closes their files. */
 export async function openTrainingData(
-  model: EmbeddingModel,
+  model: TextModel,
   sources: readonly NamedSource[],
   { store, ...options }: StoreOptions & { store: TokenStore },
 ): Promise<TrainingData & AsyncDisposable> {
@@ -92,10 +102,11 @@ export class TokenStore {
    */
   async open(source: NamedSource, options: SetOptions): Promise<TrainingPair & AsyncDisposable> {
     const identified = await identify(source, options);
-    const { queryMaxLength, passageMaxLength, listLength = null, modelHash } = options;
+    const { queryMaxLength, passageMaxLength, listLength = null, modelHash, labelling } = options;
     const { queryPrefix, passagePrefix } = options.model.settings;
     const parts = { FORMAT, modelHash, queryPrefix, passagePrefix, queryMaxLength, passageMaxLength, listLength };
-    const key = hashJson({ ...parts, source: identified.identity }).slice(0, 32);
+    const labels = labelling && { ...labelling };
+    const key = hashJson({ ...parts, labels, source: identified.identity }).slice(0, 32);
     const place = join(this.#directory, key);
     const record = (await readRecord(place)) ?? (await this.#build(place, identified.source, options));
     const { signal } = options;
@@ -146,9 +157,11 @@ async function buildSet(directory: string, source: NamedSource, options: SetOpti
   const common = { directory, rows, passages, options };
   const reading = { corpus: lookup, listLength, signal, onProgress };
   const lengths = { train: 0, dev: 0 };
-  lengths.train = await writeSet('train', listsOf(source.lists, { ...reading, argument }), common);
+  const read = (lists: ListsSource, name: string) =>
+    labelled(listsOf(lists, { ...reading, argument: name }), options.labelling, lists);
+  lengths.train = await writeSet('train', read(source.lists, argument), common);
   if (source.dev !== undefined) {
-    lengths.dev = await writeSet('dev', listsOf(source.dev, { ...reading, argument: devArgument }), common);
+    lengths.dev = await writeSet('dev', read(source.dev, devArgument), common);
   }
   await passages.finish();
   const files: Record<string, number> = {};
@@ -204,6 +217,7 @@ function tokenWriter(directory: string, name: string, options: SetOptions): Prom
     ...{ tokenizer: model.tokenizer, signal, onProgress, unit: isPassage ? 'passages' : 'queries' },
     prefix: isPassage ? passagePrefix : queryPrefix,
     maxLength: isPassage ? passageMaxLength : queryMaxLength,
+    areParts: options.labelling !== undefined,
   });
 }
 

@@ -14,6 +14,8 @@ export interface TokenWriterOptions extends LongWork {
   maxLength: number;
   /** What is counted, for progress. */
   unit: 'queries' | 'passages';
+  /** Whether texts are parts of pairs, which get special tokens when they are joined. Default false. */
+  areParts?: boolean;
 }
 
 /** Tokenises texts as they come, and writes their tokens into a file and where each starts into another. */
@@ -58,8 +60,11 @@ export class TokenWriter implements AsyncDisposable {
 
   async #flush(): Promise<void> {
     if (this.#waiting.length === 0) return;
-    const { tokenizer, prefix, maxLength, unit, signal, onProgress } = this.#options;
-    const { ids, offsets } = await tokenizer.pack(this.#waiting, { prefix, maxLength, signal });
+    const { tokenizer, prefix, maxLength, unit, areParts, signal, onProgress } = this.#options;
+    const packing = { prefix, maxLength, signal };
+    const { ids, offsets } = await (areParts
+      ? tokenizer.packParts(this.#waiting, packing)
+      : tokenizer.pack(this.#waiting, packing));
     await this.#ids.add(ids);
     await this.#offsets.add(Float64Array.from(offsets.subarray(1), (offset) => this.#tokens + offset));
     this.#count += this.#waiting.length;

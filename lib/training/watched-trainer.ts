@@ -1,14 +1,16 @@
 import { ListwiseError, NativeError } from '../errors.js';
 import {
+  type AnyLosses,
   type BatchArgs,
-  type Losses,
   type NativeEncoder,
   type NativeTrainer,
   native,
   type OptimizerOptions,
+  type PairBatchArgs,
+  type PairStepArgs,
   runJob,
   type StepArgs,
-  type StepResult,
+  type StepFacts,
   type TrainerMemory,
 } from '../native.js';
 
@@ -25,8 +27,8 @@ export interface WatchOptions {
 export class NotFiniteError extends ListwiseError {
   /** @param queryIds the queries of the batch */
   constructor(
-    what: string,
     problem: string,
+    remedy: string,
     readonly queryIds: string[],
     options?: ErrorOptions,
   ) {
@@ -34,8 +36,8 @@ export class NotFiniteError extends ListwiseError {
     const more = queryIds.length > 5 ? `, and ${queryIds.length - 5} more (see the error's queryIds)` : '';
     super(
       'NOT_FINITE',
-      `${what} stopped: ${problem}. Checkpoints and weights that were saved before are as they were. Try a lower learningRate or a higher ` +
-        `contrastiveTemperature, and look at the batch's queries: ${shown}${more}.`,
+      `${problem}. Checkpoints and weights that were saved before are as they were. Try ${remedy}, and look at the ` +
+        `batch's queries: ${shown}${more}.`,
       options,
     );
   }
@@ -46,16 +48,19 @@ const POLL_MS = 250;
 /** A native trainer that reports how far each piece of work is, and refuses results that are not finite. */
 export class WatchedTrainer {
   readonly #trainer: NativeTrainer;
+  readonly #remedy: string;
 
-  constructor(encoder: NativeEncoder, optimizer: OptimizerOptions) {
+  /** @param remedy what to try where numbers are not finite, for the message */
+  constructor(encoder: NativeEncoder, optimizer: OptimizerOptions, remedy: string) {
     this.#trainer = native().createTrainer(encoder, optimizer);
+    this.#remedy = remedy;
   }
 
-  step(args: StepArgs, watch: WatchOptions): Promise<StepResult> {
+  step(args: StepArgs | PairStepArgs, watch: WatchOptions): Promise<StepFacts & AnyLosses> {
     return this.#watch(() => this.#trainer.step(args), watch);
   }
 
-  evaluate(args: BatchArgs, watch: WatchOptions): Promise<Losses> {
+  evaluate(args: BatchArgs | PairBatchArgs, watch: WatchOptions): Promise<AnyLosses> {
     return this.#watch(() => this.#trainer.evaluate(args), watch);
   }
 
@@ -96,10 +101,11 @@ export class WatchedTrainer {
       stop.signal.throwIfAborted();
       const wrong = Object.entries(result).find(([, value]) => !Number.isFinite(value));
       if (!wrong) return result;
-      throw new NotFiniteError(what, `${wrong[0]} is ${wrong[1]}`, queryIds());
+      throw new NotFiniteError(`${what} stopped: ${wrong[0]} is ${wrong[1]}`, this.#remedy, queryIds());
     } catch (error) {
       if (!(error instanceof NativeError) || error.code !== 'NOT_FINITE') throw error;
-      throw new NotFiniteError(what, error.message.replace(/\.$/, ''), queryIds(), { cause: error });
+      const problem = `${what} stopped: ${error.message.replace(/\.$/, '')}`;
+      throw new NotFiniteError(problem, this.#remedy, queryIds(), { cause: error });
     } finally {
       clearInterval(timer);
       unlink();

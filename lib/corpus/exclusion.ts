@@ -13,8 +13,12 @@ export interface ExclusionOptions {
   excludeQrels?: string;
 }
 
-/** @throws InvalidArgumentError for the path of judgements that is none */
-export function checkExclusion({ excludeQrels }: ExclusionOptions): void {
+/** @throws InvalidArgumentError for ids that are none, or the path of judgements that is none */
+export function checkExclusion({ exclude = [], excludeQrels }: ExclusionOptions): void {
+  const isIds = Array.isArray(exclude) && exclude.every((id) => typeof id === 'string');
+  if (!isIds && (typeof exclude !== 'string' || exclude === '')) {
+    throw new InvalidArgumentError('exclude', 'an array of ids, which are strings, or a file of them,', exclude);
+  }
   if (excludeQrels === undefined || (typeof excludeQrels === 'string' && excludeQrels !== '')) return;
   throw new InvalidArgumentError('excludeQrels', 'a path that is not empty', excludeQrels);
 }

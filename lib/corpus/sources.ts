@@ -5,7 +5,7 @@ import {
   type JsonRecord,
   optionalString,
   readJsonl,
-  requireId,
+  requireRawId,
   requireString,
 } from '../formats/jsonl.js';
 import type { ReadOptions } from '../formats/lines.js';
@@ -107,7 +107,7 @@ function toPassage({ value, line, damaged }: JsonLine, file: string, names: Corp
   const { idField = idFieldOf(value), titleField = 'title', textField = 'text' } = names;
   const place = { file, line };
   const passage = {
-    id: requireId(value, idField, place),
+    id: requireRawId(value, idField, place),
     title: (titleField in value && optionalString(value, titleField, place)) || '',
     text: requireString(value, textField, place),
     ...place,

@@ -77,9 +77,18 @@ export function optionalString(record: JsonRecord, field: string, place: RecordP
 
 /**
  * A field that must be the id of a passage or query, as a string: a string or a whole number.
- * @throws DataError if it is neither, is empty, or has white space, at which files of runs and judgements are split
+ * @throws DataError if it is neither, is empty, has half of a surrogate pair, which UTF-8 cannot hold, or white space, at
+ *   which files of runs and judgements are split
  */
 export function requireId(record: JsonRecord, field: string, place: RecordPlace): string {
+  const id = requireRawId(record, field, place);
+  if (id.isWellFormed()) return id;
+  const problem = `Expected an id of whole characters but ${JSON.stringify(id)} has half of a surrogate pair; give another.`;
+  throw new DataError({ ...place, field }, problem);
+}
+
+/** The same as it stands there: what is no whole character is left to whoever cleans it. */
+export function requireRawId(record: JsonRecord, field: string, place: RecordPlace): string {
   const id = requireLabel(record, field, place);
   if (!/\s/.test(id)) return id;
   const problem = `Expected an id without white space, at which files of runs are split, but found ${describe(id)}; put "_" or "-" there.`;

@@ -87,7 +87,7 @@ class QueryIds {
   readonly #made = new Map<string, number>();
 
   add({ id, ...query }: Parsed, place: RecordPlace): WrittenQuery {
-    const unique = id ?? madeId(query, this.#made);
+    const unique = id ?? this.#make(query);
     const earlier = this.#places.get(unique);
     if (earlier !== undefined) {
       const where = earlier.file === place.file ? `line ${earlier.line}` : `${earlier.file}:${earlier.line}`;
@@ -97,12 +97,16 @@ class QueryIds {
     this.#places.set(unique, place);
     return { id: unique, ...query };
   }
-}
 
-/** Runs are files of columns, so the made ids hold no white space. */
-function madeId({ source, type }: Omit<WrittenQuery, 'id'>, places: Map<string, number>): string {
-  const base = `${source}:${type ?? 'query'}`.replace(/\s+/g, '_');
-  const place = (places.get(base) ?? 0) + 1;
-  places.set(base, place);
-  return place === 1 ? base : `${base}:${place}`;
+  /** Runs are UTF-8 files of columns, so the made ids hold no white space and no halves of surrogate pairs. */
+  #make({ source, type }: Parsed): string {
+    const base = `${source}:${type ?? 'query'}`.replace(/\s+/g, '_').toWellFormed();
+    for (;;) {
+      const place = (this.#made.get(base) ?? 0) + 1;
+      this.#made.set(base, place);
+      const id = place === 1 ? base : `${base}:${place}`;
+      // A type may end as a made id does.
+      if (!this.#places.has(id)) return id;
+    }
+  }
 }

@@ -6,7 +6,7 @@ import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { namesLlm } from '../queries/llm-options.js';
 import { queryWritingOptionNames, type SettledWriting, settleWritingOptions } from '../queries/writing-options.js';
 import type { SettledOptions } from './options.js';
-import { STAGES } from './stages.js';
+import { STAGES, upTo } from './stages.js';
 
 /** @returns undefined where no language model is named; then none of its options may be there either */
 export function settleWriting(options: SettledOptions): SettledWriting | undefined {
@@ -55,13 +55,22 @@ export function checkCounts(options: SettledOptions): void {
   }
 }
 
+/** Whether the run compares its models on the dev lists, for want of a test set. */
+export function isEvaluatedOnDev({ data, until }: Pick<SettledOptions, 'data' | 'until'>): boolean {
+  return data === undefined && upTo(until).includes('evaluation');
+}
+
 /** @throws InvalidArgumentError for a choice that there is not, or that needs another option */
-export function checkChoices({ retrievers, embeddingsType, until, excludeJudged, data }: SettledOptions): void {
+export function checkChoices(options: SettledOptions): void {
+  const { retrievers, embeddingsType, until, excludeJudged, data, devShare } = options;
   parseRetrievers(retrievers);
   if (embeddingsType !== 'fp32' && embeddingsType !== 'bf16') {
     throw new InvalidArgumentError('embeddingsType', "'fp32' or 'bf16'", embeddingsType);
   }
   if (!STAGES.includes(until)) throw new InvalidArgumentError('until', `one of ${STAGES.join(', ')}`, until);
+  if (devShare === 0 && isEvaluatedOnDev(options)) {
+    throw new InvalidArgumentError('data', 'a test set where devShare is 0,', undefined);
+  }
   if (excludeJudged && data === undefined) {
     throw new InvalidArgumentError('data', 'a test set where excludeJudged is true', undefined);
   }

@@ -1,8 +1,10 @@
 import { stat } from 'node:fs/promises';
+import { DataError } from '../errors.js';
 import type { Json } from '../hashes.js';
 import { type TrainingOptions, undecisiveOptions } from '../training/options.js';
 import type { TrainingResult } from '../training/result.js';
 import { trainListwise } from '../training/train.js';
+import { isEvaluatedOnDev } from './option-checks.js';
 import { type SettledOptions, trainingChoices } from './options.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
@@ -25,12 +27,14 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
       await bench.releaseEmbedder();
       bench.releaseIndexes();
       const dev = directory.file('dev');
+      const hasDev = (await stat(dev)).size > 0;
+      if (!hasDev && isEvaluatedOnDev(options)) throw noDevLists(dev);
       const result = await trainListwise({
         ...choices,
         model: options.model,
         corpus,
         lists: directory.file('train'),
-        dev: (await stat(dev)).size > 0 ? dev : undefined,
+        dev: hasDev ? dev : undefined,
         output: directory.file('training'),
         // Whoever started the run agreed to that before its first stage.
         onReplace: () => true,
@@ -39,6 +43,12 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
       return countsOf(result);
     },
   };
+}
+
+/** Said before hours of training, and not after. */
+function noDevLists(file: string): DataError {
+  const problem = 'There is no dev list to compare the models on, and no test set was given';
+  return new DataError({ file }, `${problem}: give one (data), more queries, or a larger devShare.`);
 }
 
 /** What training reads from the disk that no stage wrote: the base model, and queries of people to evaluate on. */

@@ -69,7 +69,7 @@ describe('specialize, given odd inputs,', function () {
     const half = 'a\ud800';
     const corpus = passages.map(({ _id, text }, i) => ({ id: i === 3 ? half : _id, title: '', text }));
     expect((await refusal({ corpus })).message).to.equal(
-      "Expected whole characters, no halves of surrogate pairs, for corpus passage 3's id but received " + `"${half}".`,
+      `Expected whole characters, no halves of surrogate pairs, for corpus passage 3's id but received "${half}".`,
     );
     const queries = file('written.jsonl', jsonl([{ id: half, passage: 'p1', query: 'x' }]));
     expect((await refusal({ queries })).message).to.equal(

@@ -161,11 +161,7 @@ function checkPassage(passage: Passage, place: number): Passage {
     throw new InvalidArgumentError(`${name}'s id`, 'a string that is not empty and has no white space', id);
   }
   if (!id.isWellFormed()) {
-    throw new InvalidArgumentError(
-      `${name}'s id`,
-      'whole characters, no halves of surrogate pairs,',
-      JSON.stringify(id),
-    );
+    throw new InvalidArgumentError(`${name}'s id`, 'whole characters, no halves of surrogate pairs,', id);
   }
   if (typeof title !== 'string') throw new InvalidArgumentError(`${name}'s title`, 'a string or nothing', title);
   if (typeof text !== 'string') throw new InvalidArgumentError(`${name}'s text`, 'a string', text);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { buildPaths, sourcesDigest } from './build.js';
 import { SetupError } from './errors.js';
 import { describeLibtorch, findLibtorch, inspect, libraries, minorVersion } from './libtorch.js';
-import { root } from './paths.js';
+import { isCheckout, root } from './paths.js';
 import { readStamp } from './stamp.js';
 
 /** @typedef {import('./libtorch.js').Libtorch} Libtorch */
@@ -39,7 +39,7 @@ function loadCompiled() {
       cause: error,
     });
   }
-  return checkSources(addon, buildPaths.addon, 'npx listwise setup');
+  return checkSources(addon, buildPaths.addon, isCheckout() ? 'npm run setup' : 'npx listwise setup');
 }
 
 /**

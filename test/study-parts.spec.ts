@@ -164,8 +164,11 @@ describe('findingsOf', () => {
     ...{ base, baseLabel: base, other, otherLabel: other, measure: 'nDCG@10', before: 0.5, confidence: 0.95, p },
     ...{ after: 0.5 + (low + high) / 2, difference: (low + high) / 2, interval: { low, high } },
   });
+  let untrained: string[] = [];
   const outcomes = (...contrasts: Contrast[]) =>
-    findingsOf(contrasts, { measure: 'nDCG@10', significance: 0.05, equalWithin: 0.02 }).map(({ outcome }) => outcome);
+    findingsOf(contrasts, { measure: 'nDCG@10', significance: 0.05, equalWithin: 0.02, untrained }).map(
+      ({ outcome }) => outcome,
+    );
   const NOT = 'not studied';
 
   it('goes by where the whole interval lies', () => {
@@ -196,9 +199,21 @@ describe('findingsOf', () => {
     expect(sources(-0.03, 0.01)).to.equal('cannot tell');
   });
 
+  it('takes nothing from variants that kept the weights of the base', () => {
+    const contrasts = [contrast('base', 'both', 0.01, 0.03), contrast('human', 'written', 0, 0, 1)];
+    expect(outcomes(...contrasts)).to.deep.equal([NOT, 'holds', NOT, 'holds']);
+    untrained = ['written'];
+    expect(outcomes(...contrasts)).to.deep.equal([NOT, 'holds', NOT, 'cannot tell']);
+    untrained = [];
+    const options = { measure: 'nDCG@10', significance: 0.05, equalWithin: 0.02, untrained: ['both'] };
+    expect(findingsOf(contrasts, options)[1]!.text).to.match(
+      /^both kept the base's weights, for the loss on dev never/,
+    );
+  });
+
   it('says it with the figures', () => {
     const [, second] = findingsOf([contrast('base', 'both', 0.01, 0.03)], {
-      ...{ measure: 'nDCG@10', significance: 0.05, equalWithin: 0.02 },
+      ...{ measure: 'nDCG@10', significance: 0.05, equalWithin: 0.02, untrained: [] },
     });
     expect(second!.text).to.equal(
       'Here it did: nDCG@10 from 0.5000 to 0.5200, +0.0200 (95 % interval +0.0100 to +0.0300, p = 0.0100).',

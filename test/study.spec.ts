@@ -263,8 +263,12 @@ describe('study', function () {
     expect((await run(changed)).did).to.include.members(['train.both.1 invalidated', 'test.both.1 done']);
   });
 
-  it('leaves out types with too few lists, and says so', async () => {
-    const { result } = await run(options({ variants: ['types', 'both'], listsPerType: 1000 }));
+  it('trains to the end where there are no dev lists, and leaves out types with too few lists', async () => {
+    const { result } = await run(options({ variants: ['types', 'both'], listsPerType: 1000, devShare: 0 }));
+    const [trial] = variant('both', result).trials;
+    expect(trial).to.deep.include({ steps: 3, stopped: 'maxSteps', devBase: null, devBest: null });
+    expect(trial!.lists.dev).to.equal(0);
+    expect(trial!.measures).to.not.deep.equal(result.base);
     expect(result.leftOut.map((one) => one.variant)).to.deep.equal(['only-web', 'only-title', 'mixed']);
     expect(result.leftOut[0]!.reason).to.match(/^it has \d+ training lists, fewer than 1000$/);
     expect(result.tables.map(({ id }) => id)).to.deep.equal(['losses']);

@@ -24,6 +24,8 @@ export interface FindingOptions {
   significance: number;
   /** See StudyOptions. */
   equalWithin: number;
+  /** Variants that kept the base's weights, as their dev loss never fell: they say nothing of training. */
+  untrained: readonly string[];
 }
 
 /** A pair of systems by name, or undefined where one of them was not studied. */
@@ -32,7 +34,31 @@ export type FindContrast = (base: string, other: string) => Contrast | undefined
 /** What the study says about each of the papers' four findings, by rules that do not depend on the figures. */
 export function findingsOf(contrasts: readonly Contrast[], options: FindingOptions): StudyFinding[] {
   const find: FindContrast = (base, other) => contrasts.find((one) => one.base === base && one.other === other);
-  return [infonceFinding(find), listwiseFinding(find), typesFinding(contrasts, options), sourcesFinding(find, options)];
+  return [
+    unlessUntrained(infonceFinding(find), options, ['infonce']),
+    unlessUntrained(listwiseFinding(find), options, ['both']),
+    unlessUntrained(typesFinding(contrasts, options), options, [
+      'mixed',
+      ...contrasts.map(({ base }) => base).filter(isSingle),
+    ]),
+    unlessUntrained(sourcesFinding(find, options), options, ['human', 'written']),
+  ];
+}
+
+const isSingle = (name: string) => name.startsWith('only-');
+
+/** Variants whose weights are still the base's cannot show what training does, whatever the figures look like. */
+function unlessUntrained(
+  finding: StudyFinding,
+  { untrained }: FindingOptions,
+  needed: readonly string[],
+): StudyFinding {
+  const names = needed.filter((name) => untrained.includes(name));
+  if (finding.outcome === 'not studied' || names.length === 0) return finding;
+  const text =
+    `${names.join(', ')} kept the base's weights, for the loss on dev never fell below the base's: train longer, at ` +
+    `another rate, or without dev lists (devShare 0), which keeps the last weights. ${finding.text}`;
+  return { ...finding, outcome: 'cannot tell', text };
 }
 
 function infonceFinding(find: FindContrast): StudyFinding {
@@ -73,7 +99,7 @@ function listwiseFinding(find: FindContrast): StudyFinding {
 
 /** To hold it must win everywhere, which needs no correction; to fail it need lose only once, which does. */
 function typesFinding(contrasts: readonly Contrast[], { significance }: FindingOptions): StudyFinding {
-  const against = contrasts.filter(({ base, other }) => base.startsWith('only-') && other === 'mixed');
+  const against = contrasts.filter(({ base, other }) => isSingle(base) && other === 'mixed');
   const facts = {
     number: 3,
     claim: 'Queries of several types together train better than those of any single type.',

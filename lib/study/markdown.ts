@@ -4,7 +4,7 @@ import { shortName } from '../report/findings.js';
 import { modelName } from '../report/page.js';
 import { signed } from '../specialize/verdict.js';
 import { TRAINING_DEFAULTS } from '../training/options.js';
-import type { StudyFacts, StudyTable, TrialFacts, VariantFacts } from './results.js';
+import { keptBase, type StudyFacts, type StudyTable, type TrialFacts, type VariantFacts } from './results.js';
 
 /** A study's tables in Markdown, with all that it takes to read them: what was run, the findings and their rules. */
 export function studyMarkdown(facts: StudyFacts): string {
@@ -113,7 +113,9 @@ export function weights({ listwiseWeight, contrastiveWeight }: VariantFacts): st
 }
 
 /** Steps taken, and after how many the weights that were kept, where that is not the same. */
-export function trainedSteps({ steps, devBest }: TrialFacts): string {
+export function trainedSteps(trial: TrialFacts): string {
+  const { steps, devBest } = trial;
+  if (keptBase(trial)) return `${steps} (kept: the base)`;
   return devBest && devBest.step !== steps ? `${steps} (kept: ${devBest.step})` : String(steps);
 }
 

@@ -1,4 +1,4 @@
-import type { Change } from '../evaluation/differences.js';
+import type { Change, Difference } from '../evaluation/differences.js';
 import { shortName } from '../report/findings.js';
 import { foreign, html, type Markup } from '../report/html.js';
 import { framePage, modelName, type Section } from '../report/page.js';
@@ -57,41 +57,32 @@ ${intervalPlot(`${one.title}, difference of ${measure} to the base: ${told}`, ro
 
 function comparisonTable({ title, rows, comparison: compared }: StudyTable, facts: StudyFacts): Markup {
   const { measures, base, teacher, variants } = facts;
-  const heads = [
-    'system',
-    'lists',
-    'steps',
-    ...measures.flatMap((measure) => [measure, 'difference', 'interval', 'p', 'p Holm']),
-  ];
+  const heads = ['system', 'lists', 'steps', ...measures.flatMap((measure) => [measure, 'difference', 'p (Holm)'])];
+  const empty = numberCell('');
   const reference = (name: string, values: Record<string, number>) => [
-    ...[name, numberCell(''), numberCell('')],
-    ...measures.flatMap((measure) => [
-      numberCell(values[measure]!.toFixed(4)),
-      ...[1, 2, 3, 4].map(() => numberCell('')),
-    ]),
+    ...[name, empty, empty],
+    ...measures.flatMap((measure) => [numberCell(values[measure]!.toFixed(4)), empty, empty]),
   ];
   const cells = rows.map(({ variant, label }) => {
     const { trials } = variants.find(({ name }) => name === variant)!;
     return [
       ...[foreign(label, 60), numberCell(String(trials[0]!.lists.train)), numberCell(stepsOf(trials))],
-      ...measures.flatMap((measure) => {
-        const { value, difference, interval, pRandomization, pHolm } = differenceIn(
-          compared.differences,
-          variant,
-          measure,
-        );
-        const tone = interval.low > 0 ? 'gain' : interval.high < 0 ? 'loss' : '';
-        return [
-          numberCell(value.toFixed(4)),
-          html`<td class="number ${tone}">${signed(difference)}</td>`,
-          numberCell(`${signed(interval.low)} to ${signed(interval.high)}`),
-          ...[numberCell(probability(pRandomization)), numberCell(probability(pHolm))],
-        ];
-      }),
+      ...measures.flatMap((measure) => differenceCells(differenceIn(compared.differences, variant, measure))),
     ];
   });
   const references = [reference('base', base), ...(teacher ? [reference('the teacher itself', teacher)] : [])];
   return table(`${title}: each variant beside the base`, heads, [...references, ...cells]);
+}
+
+/** Coloured only where the interval leaves no doubt about the direction. */
+function differenceCells({ value, difference, interval, pRandomization, pHolm }: Difference): Markup[] {
+  const tone = interval.low > 0 ? 'gain' : interval.high < 0 ? 'loss' : '';
+  const range = `(${signed(interval.low)} to ${signed(interval.high)})`;
+  return [
+    numberCell(value.toFixed(4)),
+    html`<td class="number"><span class="${tone}">${signed(difference)}</span> ${range}</td>`,
+    numberCell(`${probability(pRandomization)} (${probability(pHolm)})`),
+  ];
 }
 
 function trainings({ variants, measures }: StudyFacts): Markup {

@@ -141,7 +141,10 @@ export async function gatherFacts(work: StudyWork): Promise<StudyFacts> {
     leftOut: work.leftOut,
     tables: await compareTables(measured, work, { ...resampling, signal }),
     contrasts,
-    findings: findingsOf(contrasts, { measure, significance, equalWithin: study.equalWithin }),
+    findings: findingsOf(contrasts, {
+      ...{ measure, significance, equalWithin: study.equalWithin },
+      untrained: variants.filter(({ trials }) => trials.some(keptBase)).map(({ name }) => name),
+    }),
   };
 }
 
@@ -208,6 +211,11 @@ async function gatherVariant(variant: Variant, work: StudyWork) {
   const { name, label, pool } = variant;
   const facts: VariantFacts = { name, label, pool, ...weightsOf(variant, bench.options), trials, measures };
   return { facts, evaluation };
+}
+
+/** Whether the weights are the base's, which had the lowest loss on dev. */
+export function keptBase({ devBest }: TrialFacts): boolean {
+  return devBest?.step === 0;
 }
 
 function trialFacts(trial: Trial, measures: Record<string, number>, { manifest }: StudyWork): TrialFacts {

@@ -1,5 +1,6 @@
 import { formatComparison } from '../evaluation/table.js';
 import { oneLine } from '../terminal.js';
+import { trainedSteps } from './markdown.js';
 import type { StudyFacts } from './results.js';
 
 /** A study as text for a terminal: base and teacher, a table for each comparison, and the findings. */
@@ -32,11 +33,12 @@ function trialLines({ variants, leftOut, measures, seeds }: StudyFacts): string[
   const longest = Math.max(...variants.map(({ name }) => name.length));
   const measure = measures[0]!;
   const lines = variants.map(({ name, trials, measures: values }) => {
-    const { lists, steps } = trials[0]!;
+    const { lists } = trials[0]!;
+    const steps = trials.map(trainedSteps).join(', ');
     const { deviation } = values[measure]!;
     const spread =
       deviation === undefined ? '' : `; over seeds ${seeds.join(', ')}: ${measure} ± ${deviation.toFixed(4)}`;
-    return `${name.padEnd(longest)}  ${lists.train} lists (dev ${lists.dev}), ${steps} steps${spread}`;
+    return `${name.padEnd(longest)}  ${lists.train} lists (dev ${lists.dev}), steps ${steps}${spread}`;
   });
   return [...lines, ...leftOut.map(({ variant, reason }) => `left out: ${variant}, for ${reason}`)];
 }

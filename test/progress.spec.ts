@@ -30,6 +30,16 @@ describe('progressDisplay', () => {
     expect(text).to.include('encoding: 10 of 50 queries (20 %); 1/s, 40 s left; slow');
   });
 
+  it('gives seconds for one where one takes longer than that', () => {
+    let now = 0;
+    let text = '';
+    const display = progressDisplay({ write: (line: string) => (text += line) }, () => now);
+    display.show({ stage: 'training', done: 0, total: 6, unit: 'steps' });
+    now = 90_000;
+    display.show({ stage: 'training', done: 2, total: 6, unit: 'steps' });
+    expect(text).to.include('training: 2 of 6 steps (33 %); 45 s each, 3 min 0 s left');
+  });
+
   it('says what was spent, in tokens and money', () => {
     let text = '';
     const display = progressDisplay({ write: (line: string) => (text += line) }, () => 0);

@@ -60,7 +60,7 @@ export function progressLine(progress: Paced): string {
 /** Rate, time left, what was spent, and the note. */
 function tailOf({ done, total, unit, rate, note, ...rest }: Paced): string {
   const left = rate && total > done ? `, ${duration((total - done) / rate)} left` : '';
-  const pace = rate ? `${amount(rate, unit)}/s${left}` : '';
+  const pace = rate ? `${paceOf(rate, unit)}${left}` : '';
   return [pace, spent(rest), note].filter(Boolean).join('; ');
 }
 
@@ -138,6 +138,11 @@ class Bar implements ProgressDisplay {
     const percent = `${Math.floor(progress * 100)} %`.padStart(5);
     return `${stage} ${bar} ${percent}  ${count}  ${pace}`.slice(0, (this.stream.columns ?? 80) - 1);
   }
+}
+
+/** Items a second, or, where one takes a second or more, seconds an item. */
+function paceOf(rate: number, unit: string): string {
+  return rate < 1 ? `${duration(1 / rate)} each` : `${amount(rate, unit)}/s`;
 }
 
 /** A number as people write it: bytes in megabytes, others with thousands apart. */

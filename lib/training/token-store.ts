@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
 import { makeDirectory, writing } from '../formats/writing.js';
@@ -8,13 +8,13 @@ import type { Tokenizer } from '../models/tokenizer.js';
 import type { LongWork, TrainingList } from '../types.js';
 import { type Labelling, labelled } from './labels.js';
 import { listsOf, openCorpus } from './list-source.js';
-import { NumberWriter, readNumbers } from './number-file.js';
+import { NumberWriter } from './number-file.js';
 import { PassageRows } from './passage-rows.js';
 import { identify } from './source-identity.js';
 import type { ListsSource, NamedSource } from './sources.js';
-import { openTokens, type TokenFiles, type TokenSource } from './token-source.js';
+import { FORMAT, openSet, type Part, RECORD, readRecord, type StoreRecord, tokenFiles } from './stored-set.js';
 import { TokenWriter } from './token-writer.js';
-import type { TrainingData, TrainingPair, TrainingSet } from './training-set.js';
+import type { TrainingData, TrainingPair } from './training-set.js';
 
 export interface StoreOptions extends LongWork {
   /** SHA-256 of the model's files: another tokenizer gives other tokens. */
@@ -64,19 +64,6 @@ export async function openTrainingData(
   return { sets, [Symbol.asyncDispose]: close };
 }
 
-type Part = 'train' | 'dev';
-
-/** What a store says of itself: set.json, written last. */
-interface StoreRecord {
-  format: number;
-  listLength: Record<Part, number>;
-  hashes: Record<string, string>;
-  /** Bytes of each file. */
-  files: Record<string, number>;
-}
-
-const FORMAT = 1;
-const RECORD = 'set.json';
 const MEMORY_BYTES = 2 ** 28;
 
 /**
@@ -221,10 +208,6 @@ function tokenWriter(directory: string, name: string, options: SetOptions): Prom
   });
 }
 
-function tokenFiles(directory: string, name: string): TokenFiles {
-  return { ids: join(directory, `${name}.i32`), offsets: join(directory, `${name}.f64`) };
-}
-
 /** Hashes of what decides a run: the lists' queries, rows and scores, and the passages' texts. */
 async function hashSet(
   directory: string,
@@ -243,63 +226,4 @@ async function hashSet(
     ...(hasDev && { 'dev lists': await hashOf('dev') }),
     "passages' texts": await hashOf('passages'),
   };
-}
-
-/** What a store says of itself if it is whole. */
-async function readRecord(directory: string): Promise<StoreRecord | undefined> {
-  const text = await readFile(join(directory, RECORD), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  const record = parseRecord(text);
-  if (record?.format !== FORMAT) return undefined;
-  for (const [name, size] of Object.entries(record.files)) {
-    const found = await stat(join(directory, name)).catch(() => undefined);
-    if (found?.size !== size) return undefined;
-  }
-  return record;
-}
-
-function parseRecord(text: string): StoreRecord | undefined {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-async function openSet(
-  directory: string,
-  { listLength, hashes, files }: StoreRecord,
-  { name, memoryBytes, signal }: { name: string; memoryBytes: number; signal?: AbortSignal },
-): Promise<TrainingPair & AsyncDisposable> {
-  const options = { memoryBytes, signal };
-  const opened: (TokenSource & Partial<AsyncDisposable>)[] = [];
-  const open = async (texts: string) => {
-    const source = await openTokens(tokenFiles(directory, texts), options);
-    opened.push(source);
-    return source;
-  };
-  const passages = await open('passages');
-  const part = async (which: Part): Promise<TrainingSet> => ({
-    ...{ listLength: listLength[which], passages, queries: await open(`${which}.queries`) },
-    ...(await openLists(directory, which, { listLength: listLength[which], signal })),
-  });
-  const [train, dev] = [await part('train'), 'dev.rows.i32' in files ? await part('dev') : undefined];
-  const close = async () => {
-    for (const source of opened) await source[Symbol.asyncDispose]?.();
-  };
-  return { name, train, dev, hashes, [Symbol.asyncDispose]: close };
-}
-
-async function openLists(
-  directory: string,
-  part: Part,
-  { listLength, signal }: { listLength: number; signal?: AbortSignal },
-): Promise<Pick<TrainingSet, 'size' | 'rows' | 'teacher' | 'idOf'>> {
-  const file = (name: string) => join(directory, `${part}.${name}`);
-  const rows = await readNumbers(file('rows.i32'), Int32Array, signal);
-  const teacher = await readNumbers(file('teacher.f64'), Float64Array, signal);
-  const ids = Buffer.from((await readNumbers(file('ids.u8'), Uint8Array, signal)).buffer);
-  const ends = await readNumbers(file('ids.f64'), Float64Array, signal);
-  const idOf = (place: number) => ids.toString('utf8', place === 0 ? 0 : ends[place - 1], ends[place]);
-  return { size: rows.length / listLength, rows, teacher, idOf };
 }

@@ -222,6 +222,19 @@ describe('commands of listwise', function () {
     });
   });
 
+  describe('prompts', () => {
+    it('copies them once, and says what is in the way', async () => {
+      const output = join(home, 'my-prompts');
+      const { stdout } = await run('prompts', '--output', output);
+      expect(stdout).to.contain(join(output, 'web.yaml'));
+      const again = await run('prompts', '--output', output);
+      expect(again.stderr).to.contain(`Cannot write ${output}: it has files already, which may be changed prompts`);
+      const file = await run('prompts', '--output', write('taken', 'x'));
+      expect(file.code).to.equal(1);
+      expect(file.stderr).to.contain('taken: there is a file where a directory should be').and.not.contain('at async');
+    });
+  });
+
   describe('doctor and setup', () => {
     it('finds everything where set-up has run, and says what is wrong where LIBTORCH is', async () => {
       const good = await spawnCli(['doctor', '--json']);

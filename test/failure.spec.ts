@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { explainFailure } from '../lib/cli/failure.js';
 import { COMMANDS } from '../lib/cli/program.js';
-import { DataError, ListwiseError } from '../lib/errors.js';
+import { DataError, InvalidArgumentError, ListwiseError } from '../lib/errors.js';
 
 describe('explainFailure', () => {
   const specialize = COMMANDS.find(({ name }) => name === 'specialize')!;
@@ -16,6 +16,14 @@ describe('explainFailure', () => {
     );
     const twice = new DataError({ file: 'c.jsonl', line: 2 }, 'choose skip by the option duplicateIds.');
     expect(message(twice)).to.equal('c.jsonl:2: choose skip by --duplicate-ids.');
+  });
+
+  it('names the option where the library names an entry of its array', () => {
+    const compare = COMMANDS.find(({ name }) => name === 'compare')!;
+    const error = new InvalidArgumentError('others[1]', 'systems of different names', 'base.trec');
+    expect(explainFailure(error, compare).message).to.equal(
+      'Expected systems of different names for --others but received "base.trec".',
+    );
   });
 
   it('leaves fields of files as they are, whatever options are called', () => {

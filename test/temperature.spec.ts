@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Random } from '../lib/random.js';
 import { matchTemperature, meanEntropy } from '../lib/training/temperature.js';
+import { rejection } from './rejection.js';
 
 describe('meanEntropy', () => {
   it('is log L for equal scores, 0 for one far above the rest, and as by definition between', async () => {
@@ -45,5 +46,14 @@ describe('matchTemperature', () => {
     const sharp = await matchTemperature({ scores: [1, 0, 0, 0], listLength: 4 }, Math.log(4));
     expect(sharp.bound).to.equal('highest');
     expect(sharp.temperature).to.be.closeTo(10, 1e-9);
+  });
+
+  it('refuses scores that lie so far apart that their differences are no numbers', async () => {
+    const error = await rejection(matchTemperature({ scores: [1e308, 0, -1e308, 1], listLength: 2 }, 0.5));
+    expect(error.code).to.equal('BAD_DATA');
+    expect(error.message).to.equal(
+      'Expected teacher scores whose differences are numbers but they go from -1e+308 to 1e+308; bring them nearer ' +
+        'together, as by their logarithms, or give teacherTemperature.',
+    );
   });
 });

@@ -18,9 +18,11 @@ export function explainFailure(error: unknown, spec: CommandSpec): Failure {
   if (error instanceof UsageError) return { code: 'USAGE', message: error.message, exitCode: EXIT.usage };
   if (error instanceof InvalidArgumentError) {
     // Messages name the API's option; on the command line it is written with dashes.
-    const isOption = spec.options.some(({ name }) => name === error.argument);
+    // Of an array the entry is named, which on the command line stands after its option.
+    const option = error.argument.replace(/\[\d+\]$/, '');
+    const isOption = spec.options.some(({ name }) => name === option);
     const message = isOption
-      ? error.message.replace(` for ${error.argument} `, ` for ${flagOf(error.argument)} `)
+      ? error.message.replace(` for ${error.argument} `, ` for ${flagOf(option)} `)
       : error.message;
     return { code: error.code, message: withFlags(message, spec), exitCode: EXIT.usage };
   }

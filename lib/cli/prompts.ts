@@ -1,6 +1,6 @@
 import { cp, readdir } from 'node:fs/promises';
 import { WriteError } from '../errors.js';
-import { writing } from '../formats/writing.js';
+import { makeDirectory, writing } from '../formats/writing.js';
 import type { CommandSpec } from './command.js';
 
 export const promptsCommand: CommandSpec = {
@@ -19,6 +19,7 @@ export const promptsCommand: CommandSpec = {
     if (there.length > 0) {
       throw new WriteError(directory, 'it has files already, which may be changed prompts; give another directory');
     }
+    await makeDirectory(directory);
     await writing(directory, () => cp(promptsDirectory, directory, { recursive: true }));
     const files = (await readdir(directory)).sort();
     return { json: { directory, files }, text: files.map((file) => `${directory}/${file}`).join('\n') };

@@ -1,3 +1,4 @@
+import { ListwiseError } from '../errors.js';
 import { breather } from '../event-loop.js';
 
 /** How a teacher's temperature was matched to a student. */
@@ -79,6 +80,7 @@ export function listEntropy(
  * `studentEntropy`. Entropy only grows with temperature, so bisection finds it. Where the teacher's lists are too flat
  * or too peaked for any temperature from 0.01 to 10 times the scores' range, that bound is taken: a teacher without
  * differences must not have its noise blown up into an order.
+ * @throws ListwiseError BAD_DATA where scores lie so far apart that no difference of theirs is a number
  */
 export async function matchTemperature(
   teacher: ListScores | readonly ListScores[],
@@ -115,5 +117,10 @@ function scoreRange(sets: readonly ListScores[]): number {
       highest = Math.max(highest, scores[i]!);
     }
   }
-  return highest - lowest;
+  if (Number.isFinite(HIGHEST * (highest - lowest))) return highest - lowest;
+  throw new ListwiseError(
+    'BAD_DATA',
+    `Expected teacher scores whose differences are numbers but they go from ${lowest} to ${highest}; bring them nearer ` +
+      'together, as by their logarithms, or give teacherTemperature.',
+  );
 }

@@ -1,0 +1,57 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { runCommandLine } from '../lib/cli/program.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { trainingTask } from './training-task.js';
+
+const { corpus, train, dev } = trainingTask();
+const model = writeTinyModel();
+
+describe('listwise train-cross-encoder', () => {
+  const run = async (...args: string[]) => {
+    let [stdout, stderr] = ['', ''];
+    const code = await runCommandLine(['train-cross-encoder', ...args], {
+      stdout: { write: (text) => (stdout += text) },
+      stderr: { write: (text: string) => (stderr += text) },
+    });
+    return { code, stdout, stderr };
+  };
+
+  it('trains on files, says what came of it, and loses no other run unless it may', async () => {
+    const home = temporaryDirectory();
+    const write = (name: string, records: object[]) => {
+      writeFileSync(join(home, name), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+      return join(home, name);
+    };
+    const passages = [...corpus].map(([number, text]) => ({ number, title: '', text }));
+    const corpusFile = write('corpus.jsonl', passages);
+    const files = ['--lists', write('train.jsonl', train), '--dev', write('dev.jsonl', dev), '--corpus', corpusFile];
+    const output = join(home, 'run');
+    const small = [
+      '--max-steps',
+      '3',
+      '--batch-size',
+      '10',
+      '--id-field',
+      'number',
+      '--model',
+      model,
+      '--output',
+      output,
+    ];
+    const first = await run(...files, ...small, '--quiet');
+    expect(first, first.stderr).to.include({ code: 0 });
+    expect(first.stdout).to.match(
+      /^40 lists of 6 passages, 3 steps in .* \(stopped: maxSteps\)\ndev loss: 1\.\d{4} before, 1\.\d{4} after \d steps\nmodel: .*run\/model\n$/,
+    );
+    const again = await run(...files, ...small, '--json');
+    expect(JSON.parse(again.stdout)).to.include({ steps: 3, stopped: 'maxSteps', directory: join(output, 'model') });
+    expect(again.stderr).to.include('the same run was finished before');
+    const other = await run(...files, ...small, '--loss', 'bce', '--json');
+    expect(other.code).to.equal(4);
+    expect(JSON.parse(other.stdout).error.message).to.match(/loss changed from "listwise" to "bce".* Add --yes/);
+    const agreed = await run(...files, ...small, '--loss', 'bce', '--yes', '--json');
+    expect(JSON.parse(agreed.stdout).base.loss).to.be.closeTo(Math.LN2, 0.1);
+  });
+});

@@ -12,7 +12,7 @@ struct DenseTrace {
   at::Tensor x;  // [n, inputs]
   at::Tensor z;  // [n, outputs] before the activation
   // Of the layer's norm, if it has one.
-  at::Tensor mean, rstd;
+  at::Tensor mean = {}, rstd = {};
 };
 
 // sentence-transformers' Dense modules or a cross-encoder's head, layer after layer on pooled rows:

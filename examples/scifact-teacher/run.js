@@ -19,7 +19,7 @@ const { values } = parseArgs({
     'list-length': { type: 'string', default: '8' },
     'max-length': { type: 'string', default: '256' },
     epochs: { type: 'string', default: '4' },
-    'learning-rate': { type: 'string', default: '1e-4' },
+    'learning-rate': { type: 'string', default: '2e-4' },
     'batch-size': { type: 'string', default: '16' },
     loss: { type: 'string', default: 'listwise' },
     specialize: { type: 'boolean', default: false },

@@ -230,6 +230,9 @@ describe('trainCrossEncoder', () => {
       /^trainCrossEncoder has no option "teacherTemperature"; /,
     );
     expect(await messageOf({ maxLength: 41 })).to.match(/^Expected a whole number from 3 to 40, .* maxLength .* 41\.$/);
+    const output = newOutput();
+    await messageOf({ maxLength: 41, output });
+    expect(readdirSync(output), 'what is left of it').to.deep.equal([]);
     const long = train.map((list, i) => (i === 2 ? { ...list, query: 'abcd '.repeat(12) } : list));
     expect(await messageOf({ lists: long })).to.equal(
       'The list of query "q2" has a query of more than 39 tokens, which leaves no room for a passage in 40; shorten it, ' +

@@ -57,12 +57,13 @@ export async function trainCrossEncoder(options: CrossEncoderTrainingOptions): P
   await checkSaveTarget(place, base, 'output/model', 'config.json');
   return withOutput(output, async () => {
     const fresh = join(output, 'base');
-    const model = await load(start, { fresh, options: settled });
+    let model: CrossEncoderModel | undefined;
     try {
+      model = await load(start, { fresh, options: settled });
       const modelHash = await hashModel(base, signal);
       return await train({ model, modelHash, options: settled, sources, started });
     } finally {
-      model.encoder.dispose();
+      model?.encoder.dispose();
       // It is made again in no time, should the run go on.
       await writing(fresh, () => rm(fresh, { recursive: true, force: true }));
     }

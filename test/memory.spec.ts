@@ -20,8 +20,9 @@ interface Outcome {
 const run = <T>(...args: (string | number)[]) => runProgram<T>('memory', ...args);
 
 async function runProgram<T>(name: string, ...args: (string | number)[]): Promise<T> {
-  // One thread: libgomp ends the process if it can't make the others, and each worker of Node's has its own.
-  const env = { ...process.env, OMP_NUM_THREADS: '1' };
+  // One thread: libgomp ends the process if it can't make the others. One worker of Node's: each has a thread of its own,
+  // and malloc reserves address space for each.
+  const env = { ...process.env, OMP_NUM_THREADS: '1', UV_THREADPOOL_SIZE: '1' };
   const { stdout } = await promisify(execFile)(process.execPath, ['--import=tsx', program(name), ...args.map(String)], {
     env,
   });

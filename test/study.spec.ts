@@ -355,6 +355,9 @@ describe('study', function () {
       }
       for (const line of text.split('\n')) expect(line.length, line).to.be.at.most(100);
       // Every row of a Markdown table has as many cells as its head.
+      for (const option of ['maxSteps', 'listLength', 'retrievers', 'denseWeight']) {
+        expect(markdown, option).to.match(new RegExp(`^Options of every training.*\`${option}\``, 'm'));
+      }
       const tables = markdown
         .trim()
         .split('\n\n')

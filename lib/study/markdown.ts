@@ -30,8 +30,8 @@ function whatWasRun(facts: StudyFacts): string {
       `Differences are to the base, with ${percent} % intervals by the paired bootstrap; p is that of the paired ` +
       'randomisation test, and in brackets after Holm’s correction over the table ' +
       `(${resamples.toLocaleString('en')} resamples). With ${made.join(', ')}.`,
-    `Options of every training, where they are not the defaults: ${optionsText(chosenOptions(facts))}. The teacher: ` +
-      `${optionsText(facts.stages['teacher']!.options)}.`,
+    `Options of every training, where they are not the defaults: ${optionsText(chosenOptions(facts))}. The lists: ` +
+      `${optionsText(listOptions(facts))}.`,
     ...(reasons.length > 0 ? [`Left out: ${reasons.join(', ')}.`] : []),
   ].join('\n\n');
 }
@@ -43,6 +43,12 @@ export function chosenOptions({ options }: StudyFacts): Record<string, Json | un
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(defaults[name]),
   );
   return Object.fromEntries(chosen);
+}
+
+/** How the lists that all variants share came to be: options of candidates, teacher and lists, but for those of training. */
+export function listOptions({ stages, options }: StudyFacts): Record<string, Json | undefined> {
+  const all = { ...stages['candidates']!.options, ...stages['teacher']!.options, ...stages['lists']!.options };
+  return Object.fromEntries(Object.entries(all).filter(([name]) => !(name in options)));
 }
 
 function optionsText(options: Record<string, Json | undefined>): string {

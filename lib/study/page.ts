@@ -5,7 +5,16 @@ import { framePage, modelName, type Section } from '../report/page.js';
 import { intervalPlot } from '../report/plots.js';
 import { numberCell, table } from '../report/table.js';
 import { signed } from '../specialize/verdict.js';
-import { chosenOptions, devChange, differenceIn, probability, stepsOf, trainedSteps, weights } from './markdown.js';
+import {
+  chosenOptions,
+  devChange,
+  differenceIn,
+  listOptions,
+  probability,
+  stepsOf,
+  trainedSteps,
+  weights,
+} from './markdown.js';
 import type { StudyFacts, StudyTable } from './results.js';
 
 /** A study as a page for people: findings, a plot and a table for each comparison, and what was run. */
@@ -102,12 +111,12 @@ function trainings({ variants, measures }: StudyFacts): Markup {
 
 function whatWasRun(facts: StudyFacts): Markup {
   const { seeds, resamples, leftOut, versions, equalWithin } = facts;
-  const chosen = Object.entries({ ...chosenOptions(facts), ...facts.stages['teacher']!.options });
+  const chosen = Object.entries({ ...chosenOptions(facts), ...listOptions(facts) });
   const made = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return html`<p>With ${made.join(', ')}; ${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')};
 ${resamples.toLocaleString('en')} resamples; “about as well” means a loss of at most ${equalWithin}.</p>
 ${leftOut.map(({ variant, reason }) => html`<p>Left out: ${foreign(variant, 60)}, for ${foreign(reason)}.</p>`)}
-<p>Options of every training, where they are not the defaults, and of the teacher.</p>
+<p>Options of every training, where they are not the defaults, and of the lists.</p>
 ${table(
   'Options of training',
   ['option', 'value'],

@@ -1,8 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { runCommandLine } from '../lib/cli/program.js';
-import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { temporaryDirectory, tinyConfig, tinyWeights, writeJson, writeSafetensors, writeTinyModel } from './helpers.js';
 import { trainingTask } from './training-task.js';
 
 const { corpus, train, dev } = trainingTask();
@@ -53,5 +53,42 @@ describe('listwise train-cross-encoder', () => {
     expect(JSON.parse(other.stdout).error.message).to.match(/loss changed from "listwise" to "bce".* Add --yes/);
     const agreed = await run(...files, ...small, '--loss', 'bce', '--yes', '--json');
     expect(JSON.parse(agreed.stdout).base.loss).to.be.closeTo(Math.LN2, 0.1);
+  });
+
+  it('leaves alone what others keep in its output, the model it begins with among it', async () => {
+    const home = temporaryDirectory();
+    const lists = join(home, 'lists.jsonl');
+    const texts = {
+      query: 'a b',
+      passages: ['a b', 'c d', 'e f'].map((text, i) => ({ id: `p${i}`, text, score: i % 2 })),
+    };
+    writeFileSync(lists, `${JSON.stringify(texts)}\n`);
+    cpSync(model, join(home, 'base'), { recursive: true });
+    const given = ['--lists', lists, '--max-steps', '1', '--output', home];
+    const { code, stderr } = await run('--model', join(home, 'base'), ...given);
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.include(`1 of 1 lists of ${lists} have scores like judgements`).and.to.include('--labels scores');
+    expect(readdirSync(home).sort()).to.deep.equal(['base', 'lists.jsonl', 'log.jsonl', 'model', 'training.json']);
+    expect(readdirSync(join(home, 'base'))).to.have.members(readdirSync(model));
+  });
+
+  it('says of what is neither an encoder nor a cross-encoder how it is read as both', async () => {
+    const directory = writeTinyModel();
+    const config = join(directory, 'config.json');
+    rmSync(join(directory, 'modules.json'));
+    writeJson(config, {
+      ...JSON.parse(readFileSync(config, 'utf8')),
+      architectures: ['BertForSequenceClassification'],
+    });
+    const classifier = { shape: [1, 32], values: new Float32Array(32) };
+    writeSafetensors(join(directory, 'model.safetensors'), {
+      ...tinyWeights(tinyConfig),
+      'classifier.weight': classifier,
+    });
+    const { code, stderr } = await run('--model', directory, '--lists', 'x', '--output', temporaryDirectory());
+    expect(code).to.equal(1);
+    expect(stderr).to.match(
+      /Expected an encoder or a cross-encoder but .* is neither\. As a cross-encoder: .* lack .*classifier\.bias.* As an encoder: .* is a BertForSequenceClassification/,
+    );
   });
 });

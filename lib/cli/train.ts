@@ -135,6 +135,13 @@ export function tellEvent(event: TrainingEvent, { say, detail }: Session): void 
 function describeEvent(event: TrainingEvent): string {
   if (event.kind === 'finished') return 'training: the same run was finished before; this is its result';
   if (event.kind === 'anew') return `training: starts anew in the place of another run: ${event.reason}`;
+  if (event.kind === 'labels') {
+    return (
+      `training: ${event.judged} of ${event.lists} lists of ${event.source} have scores like judgements, by which more ` +
+      'passages than the first are relevant; these are negatives now. If scores say what is relevant, stop and give ' +
+      '--labels scores'
+    );
+  }
   if (event.kind === 'broken') {
     const { step, problem, directory, next } = event;
     const consequence = next === undefined ? 'starts from the beginning' : `goes on after step ${next} instead`;

@@ -38,7 +38,10 @@ export async function readCrossEncoderDirectory(directory: string): Promise<Cros
   const transformer = join(directory, transformerPath);
   const configFile = join(transformer, 'config.json');
   const config = await readConfigObject(configFile);
-  if (!config) throw new ModelError(`${configFile} is missing, so ${directory} is no model directory.`);
+  if (!config)
+    throw new ModelError(
+      `${configFile} is missing, so ${directory} is no model directory: expected config.json there.`,
+    );
   const { files: weightFiles, tensors } = await findWeights(transformer);
   const described = describeModel(config, new Set(tensors.keys()), configFile);
   const head = describeHead(described, config, { tensors, file: configFile });

@@ -1,4 +1,4 @@
-import { DataError, describe } from '../errors.js';
+import { DataError, describe, ListwiseError } from '../errors.js';
 import type { PairLoss } from '../native.js';
 import type { TrainingList } from '../types.js';
 import { badList } from './list-source.js';
@@ -15,13 +15,49 @@ export interface Labelling {
   loss: PairLoss;
 }
 
-/** Lists with labels where they are to have any, one after the other; see labelList. */
+/** What lists say of the labels that are made of them. */
+export interface LabelCounts {
+  lists: number;
+  /** Lists with a label above 0. */
+  positive: number;
+  /** Lists whose scores look like judgements by which others than the first are relevant, too. */
+  judged: number;
+}
+
+/**
+ * Lists with labels, one after the other; see labelList.
+ * @param onEnd gets the counts once all were read, and may throw
+ */
 export async function* labelled(
   lists: AsyncIterable<TrainingList>,
-  labelling: Labelling | undefined,
-  source: ListsSource,
+  labelling: Labelling,
+  { source, onEnd }: { source: ListsSource; onEnd?: (counts: LabelCounts) => void },
 ): AsyncGenerator<TrainingList> {
-  for await (const list of lists) yield labelling ? labelList(list, labelling, source) : list;
+  const counts: LabelCounts = { lists: 0, positive: 0, judged: 0 };
+  for await (const list of lists) {
+    const own = labelList(list, labelling, source);
+    counts.lists += 1;
+    if (own.passages.some(({ score }) => score > 0)) counts.positive += 1;
+    if (hasFurtherPositives(list)) counts.judged += 1;
+    yield own;
+  }
+  onEnd?.(counts);
+}
+
+/** A teacher's scores differ and are fractions; grades are whole numbers, and positives of one kind have one score. */
+function hasFurtherPositives({ passages }: TrainingList): boolean {
+  const [first, ...others] = passages.map(({ score }) => score) as [number, ...number[]];
+  const least = Math.min(...others);
+  if (others.some((score) => score === first && score > least)) return true;
+  return Number.isInteger(first) && others.every(Number.isInteger) && others.some((score) => score > 0);
+}
+
+/** @throws DataError or ListwiseError BAD_DATA where no list has a label above 0 */
+export function checkPositives({ positive }: LabelCounts, source: ListsSource): void {
+  if (positive > 0) return;
+  const problem = 'Expected labels above 0 to learn from but all labels of all lists are 0; check the scores.';
+  if (typeof source === 'string') throw new DataError({ file: source }, problem);
+  throw new ListwiseError('BAD_DATA', problem);
 }
 
 /**
@@ -45,6 +81,9 @@ export function labelList(list: TrainingList, { labels, loss }: Labelling, sourc
       "has no positive: all its labels are 0. Loss 'listwise' needs one above 0 in each list; leave the list out, or " +
       "give loss 'bce'.";
     throw refusal(list.id, problem, source);
+  }
+  if (!Number.isFinite(list.passages.reduce((sum, { score }) => sum + score, 0))) {
+    throw refusal(list.id, 'has labels whose sum is beyond all numbers; give smaller ones.', source);
   }
   return list;
 }

@@ -15,6 +15,11 @@ import type { Trainee } from './trainee.js';
 export type TrainingEvent =
   /** The run goes on after `step` steps; `note` says what may make it differ in its last digits. */
   | { kind: 'resumed'; step: number; note?: string }
+  /**
+   * Of trainCrossEncoder with labels 'first': in `judged` of the lists of a source, scores look like judgements by which
+   * further passages are relevant, and these are negatives now. Not told again where the run goes on.
+   */
+  | { kind: 'labels'; source: string; lists: number; judged: number }
   /** Another run was there, and it was agreed that this one takes its place. */
   | { kind: 'anew'; reason: string }
   /** A checkpoint cannot be used; the run goes on from an older one, after step `next`, or starts anew where there is none. */

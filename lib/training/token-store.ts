@@ -6,10 +6,11 @@ import { hashFile, hashJson } from '../hashes.js';
 import type { ModelSettings } from '../models/settings.js';
 import type { Tokenizer } from '../models/tokenizer.js';
 import type { LongWork, TrainingList } from '../types.js';
-import { type Labelling, labelled } from './labels.js';
+import { checkPositives, type LabelCounts, type Labelling, labelled } from './labels.js';
 import { listsOf, openCorpus } from './list-source.js';
 import { NumberWriter } from './number-file.js';
 import { PassageRows } from './passage-rows.js';
+import type { TrainingEvent } from './run-start.js';
 import { identify } from './source-identity.js';
 import type { ListsSource, NamedSource } from './sources.js';
 import { FORMAT, openSet, type Part, RECORD, readRecord, type StoreRecord, tokenFiles } from './stored-set.js';
@@ -25,6 +26,8 @@ export interface StoreOptions extends LongWork {
   passageMaxLength: number;
   /** Of a cross-encoder: what becomes of scores. Texts are then parts of pairs, without special tokens. */
   labelling?: Labelling;
+  /** Hears of scores that look like other labels than those that are made of them. */
+  onEvent?: (event: TrainingEvent) => void;
 }
 
 /** How a model reads texts. */
@@ -144,8 +147,11 @@ async function buildSet(directory: string, source: NamedSource, options: SetOpti
   const common = { directory, rows, passages, options };
   const reading = { corpus: lookup, listLength, signal, onProgress };
   const lengths = { train: 0, dev: 0 };
-  const read = (lists: ListsSource, name: string) =>
-    labelled(listsOf(lists, { ...reading, argument: name }), options.labelling, lists);
+  const read = (source: ListsSource, name: string) => {
+    const lists = listsOf(source, { ...reading, argument: name });
+    const onEnd = name === argument ? (counts: LabelCounts) => judgeLabels(counts, source, options) : undefined;
+    return options.labelling ? labelled(lists, options.labelling, { source, onEnd }) : lists;
+  };
   lengths.train = await writeSet('train', read(source.lists, argument), common);
   if (source.dev !== undefined) {
     lengths.dev = await writeSet('dev', read(source.dev, devArgument), common);
@@ -156,6 +162,14 @@ async function buildSet(directory: string, source: NamedSource, options: SetOpti
   const record = { format: FORMAT, listLength: lengths, hashes: await hashSet(directory, files, signal), files };
   await writeLines(join(directory, RECORD), [JSON.stringify(record, null, 2)]);
   return record;
+}
+
+/** Training lists without a positive are refused; positives that become negatives are told of. */
+function judgeLabels(counts: LabelCounts, source: ListsSource, { labelling, onEvent, argument }: SetOptions): void {
+  checkPositives(counts, source);
+  const { lists, judged } = counts;
+  if (labelling?.labels !== 'first' || judged === 0) return;
+  onEvent?.({ kind: 'labels', source: typeof source === 'string' ? source : argument, lists, judged });
 }
 
 interface Writing {

@@ -56,7 +56,8 @@ export async function trainCrossEncoder(options: CrossEncoderTrainingOptions): P
   await checkOutside(place, base, 'output/model');
   await checkSaveTarget(place, base, 'output/model', 'config.json');
   return withOutput(output, async () => {
-    const fresh = join(output, 'base');
+    // A name that no file of the user's has: it is removed in the end, whatever was there.
+    const fresh = join(output, `.base.${process.pid}.tmp`);
     let model: CrossEncoderModel | undefined;
     try {
       model = await load(start, { fresh, options: settled });
@@ -74,11 +75,18 @@ type Start = { scorer: CrossEncoderDirectory } | { encoder: ModelDirectory };
 
 /** What a directory holds: a cross-encoder, or an encoder to make one of. */
 async function readStart(directory: string): Promise<Start> {
-  const scorer = await readCrossEncoderDirectory(directory).catch((error: unknown) => {
-    if (error instanceof ModelError) return undefined;
-    throw error;
-  });
-  const start: Start = scorer ? { scorer } : { encoder: await readModelDirectory(directory) };
+  let start: Start;
+  try {
+    start = { scorer: await readCrossEncoderDirectory(directory) };
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    const encoder = await readModelDirectory(directory).catch((other: Error) => {
+      if (other.message === error.message) throw other;
+      const both = `As a cross-encoder: ${error.message} As an encoder: ${other.message}`;
+      throw new ModelError(`Expected an encoder or a cross-encoder but ${directory} is neither. ${both}`);
+    });
+    start = { encoder };
+  }
   if (('scorer' in start ? start.scorer : start.encoder).family !== 't5') return start;
   throw new ListwiseError(
     'UNSUPPORTED',

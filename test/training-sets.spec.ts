@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { oneAhead, planEpoch } from '../lib/training/batch-stream.js';
+import { settleSources } from '../lib/training/sources.js';
 import { trainListwise } from '../lib/training/train.js';
 import type { TrainingPair } from '../lib/training/training-set.js';
 import type { TrainingList } from '../lib/types.js';
@@ -95,6 +96,14 @@ describe('trainListwise with several sets', () => {
       ['first', 40],
       ['second', 20],
     ]);
+  });
+
+  it('takes a corpus that stands in an array by itself, as on the command line, for that of all', () => {
+    const settled = settleSources({ lists: ['a.jsonl', 'b.jsonl'], dev: ['c.jsonl', 'd.jsonl'], corpus: ['texts'] });
+    expect(settled.map((one) => one.corpus)).to.deep.equal(['texts', 'texts']);
+    expect(() => settleSources({ lists: ['a.jsonl', 'b.jsonl', 'c.jsonl'], corpus: ['x', 'y'] })).to.throw(
+      'Expected 3 paths, one for each of lists, for corpus but received an array of 2.',
+    );
   });
 
   it('is the same run with one source as without', async () => {

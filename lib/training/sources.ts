@@ -58,14 +58,16 @@ function sideBySide(
   { dev, corpus }: Pick<SourceOptions, 'dev' | 'corpus'>,
 ): TrainingSource[] {
   const devFiles = perSet(dev, 'dev', lists.length);
-  const corpora = perSet(corpus, 'corpus', lists.length);
+  // On the command line it is an array even of one.
+  const shared = isFiles(corpus) && corpus.length === 1 ? corpus[0] : corpus;
+  const corpora = perSet(shared, 'corpus', lists.length);
   if (dev !== undefined && !devFiles && lists.length > 1) {
     throw new InvalidArgumentError('dev', `${lists.length} files, one for each of lists,`, dev);
   }
   return lists.map((file, i) => ({
     lists: file,
     dev: devFiles ? devFiles[i] : (dev as ListsSource | undefined),
-    corpus: corpora ? corpora[i] : (corpus as TrainingCorpus | undefined),
+    corpus: corpora ? corpora[i] : (shared as TrainingCorpus | undefined),
   }));
 }
 

@@ -137,7 +137,7 @@ export interface TrainerMemory {
   /** What the loss takes for a query, and for a slot of its list. */
   bytesPerQuery: number;
   bytesPerSlot: number;
-  /** The loss's blocks, whatever the batch. */
+  /** The blocks of the loss of embeddings, whatever the batch; that of pairs has none. */
   lossBytes: number;
   /** The gradient and the optimiser's moments together; the first step makes them. */
   stateBytes: number;

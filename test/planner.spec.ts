@@ -25,7 +25,7 @@ describe('planMemory', () => {
     },
     ...{ lossBytes: 10 * MB, stateBytes: 270 * MB, stateBytesMade: 0 },
   };
-  const batch = { queries: 100, slots: 2000, texts: 1100, tokens: 200_000, longest: 512 };
+  const batch = { queries: 100, slots: 2000, texts: 1100, tokens: 200_000, longest: 512, hasLossBlocks: true };
   const fixed = 270 * MB + 2 * 1100 * 1536 + 100 * 6000 + 2000 * 200 + 10 * MB;
   const cpu = (limits: Partial<MemoryLimits>) => ({
     device: 'cpu' as const,
@@ -48,6 +48,12 @@ describe('planMemory', () => {
     expect(plan).to.include({ mode: 'mix', roomBytes: 2800 * MB, tokenBudget: 4096 });
     expect(plan.keepBytes).to.equal(2800 * MB - fixed - 4096 * 51_000);
     expect(describePlan(plan)).to.match(/^2\.3 GB of 10\.0 GB of activations are kept, the rest is computed twice; /);
+  });
+
+  it('leaves no room for blocks of a loss that has none', () => {
+    const free = 4000 * MB;
+    const pairs = planMemory({ ...batch, hasLossBlocks: false }, memory, cpu({ free }));
+    expect(pairs.keepBytes - planMemory(batch, memory, cpu({ free })).keepBytes).to.equal(memory.lossBytes);
   });
 
   it('computes activations twice in smaller micro-batches where little is left, and never goes below a text', () => {

@@ -15,6 +15,8 @@ export interface BatchSize {
   /** Tokens of all of them, and of the longest. */
   tokens: number;
   longest: number;
+  /** Whether the loss is computed in blocks of passages, as that of embeddings is; that of pairs is not. */
+  hasLossBlocks: boolean;
 }
 
 export interface MemoryLimits {
@@ -61,6 +63,7 @@ export function sizeOf({ queries, passages, pairs, lists, rows }: Batch): BatchS
     texts: read.reduce((sum, texts) => sum + textCount(texts), 0),
     tokens: read.reduce((sum, { ids }) => sum + ids.length, 0),
     longest,
+    hasLossBlocks: pairs === undefined,
   };
 }
 
@@ -77,7 +80,7 @@ export function planMemory(batch: BatchSize, memory: TrainerMemory, limits: Memo
     2 * batch.texts * memory.bytesPerText +
     batch.queries * memory.bytesPerQuery +
     batch.slots * memory.bytesPerSlot +
-    memory.lossBytes;
+    (batch.hasLossBlocks ? memory.lossBytes : 0);
   const perToken = memory.workBytesPerToken + memory.traceBytesPerToken;
   const most = mostTokens(limits.device);
   const tokenBudget = limits.tokenBudget ?? budgetFor(roomBytes - fixed, perToken, { ...batch, most });

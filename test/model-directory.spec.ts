@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { readModelDirectory } from '../lib/models/directory.js';
 import { temporaryDirectory, tinyConfig, tinyWeights, writeJson, writeSafetensors, writeTinyModel } from './helpers.js';
@@ -230,6 +231,14 @@ describe('readModelDirectory', () => {
       expect(await refusal(change)).to.deep.equal({ code: 'UNSUPPORTED', message });
     });
   }
+
+  it('refuses a cross-encoder, whose states were not trained to be pooled', async () => {
+    const directory = fileURLToPath(new URL('fixtures/parity/cross-encoders/roberta', import.meta.url));
+    expect((await rejection(readModelDirectory(directory))).message).to.equal(
+      `${directory} is a RobertaForSequenceClassification: a cross-encoder or another classifier, and no embedding ` +
+        'model. Give an embedding model here; a cross-encoder is for reranking, or a teacher.',
+    );
+  });
 
   it('refuses Dense modules of another width or without their weights', async () => {
     const wide = (directory: string) => writeDense(directory, { in_features: 48 });

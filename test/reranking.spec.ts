@@ -82,6 +82,23 @@ describe('evaluate with rerank', () => {
       /^Expected a cross-encoder's directory .* for rerank but received 3\.$/,
     );
     expect(await messageOf({ rerank: model })).to.match(/this is an embedding model and no cross-encoder/);
+    expect(await messageOf({ rerank: 'nowhere' })).to.match(/ for rerank but received "nowhere"/);
+    expect(await messageOf({ rerank: scorer, rerankMaxLength: 9999 })).to.match(
+      /^Expected at most \d+ tokens, which is what .*bert can read, for rerankMaxLength but received 9999\.$/,
+    );
+    expect(await messageOf({ model: scorer })).to.match(/is a BertForSequenceClassification: a cross-encoder or /);
+  });
+
+  it('takes no order from a scorer that lacks scores', async () => {
+    const scoring = (score: (pairs: number) => number[]) => ({
+      score: async (groups: readonly PairGroup[]) => score(groups.flatMap(({ passages }) => passages).length),
+    });
+    const messageOf = async (score: (pairs: number) => number[]) =>
+      (await rejection(evaluate({ model, data, rerank: scoring(score), rerankDepth: 4 }))).message;
+    expect(await messageOf(() => [1, 2])).to.equal('Expected of the reranker a score for each of 20 pairs but came 2.');
+    expect(await messageOf((pairs) => Array(pairs).fill(1).with(7, Number.NaN))).to.equal(
+      'Expected of the reranker a score for each of 20 pairs but that of pair 7 is NaN.',
+    );
   });
 
   it('stops when aborted', async () => {
@@ -115,6 +132,15 @@ describe('compare with rerank', () => {
     const { measures } = await evaluate({ model, data, rerank: byLength, rerankDepth: 10 });
     expect(comparison.sets[0]!.means['reranked']!['nDCG@10']).to.equal(measures['nDCG@10']);
     expect(comparison.differences[0]).to.include({ system: 'reranked', measure: 'nDCG@10' });
+  });
+
+  it('looks at every cross-encoder before it runs anything', async () => {
+    let asked = 0;
+    const counting = { dimension: 2, encode: async () => Float32Array.of(++asked) };
+    const others = [{ name: 'wrong', model: counting, rerank: model }];
+    const refused = await rejection(compare({ base: { name: 'base', model: counting }, others, data }));
+    expect(refused.message).to.match(/this is an embedding model and no cross-encoder/);
+    expect(asked).to.equal(0);
   });
 
   it('reranks a run of a file where there is a collection, and says so where there is none', async () => {
@@ -193,6 +219,8 @@ describe('--rerank', () => {
     const { code, stdout } = await run(...args, '--json');
     expect(code).to.equal(0);
     expect(JSON.parse(stdout).others).to.deep.equal([`${model} + ${scorer}`]);
+    const twice = await run('compare', '--base', model, '--rerank', scorer, scorer, '--data', data);
+    expect(twice.stderr).to.include(`--rerank names ${scorer} twice; give each cross-encoder once.`);
     const bare = await run('compare', '--base', model, '--data', data);
     expect(bare).to.include({ code: 2 });
     expect(bare.stderr).to.include('compare needs --others, --rerank, or both.');

@@ -126,6 +126,8 @@ async function othersOf(options: Record<string, unknown>): Promise<System[]> {
     if (options['others'] === undefined) throw new UsageError('compare needs --others, --rerank, or both.');
     return others as System[];
   }
+  const twice = scorers.find((scorer, i) => scorers.indexOf(scorer) < i);
+  if (twice !== undefined) throw new UsageError(`--rerank names ${twice} twice; give each cross-encoder once.`);
   if (typeof base !== 'string') throw new UsageError('--rerank reranks a --base that is the name of a model or run.');
   const isFile = await stat(base).then(
     (found) => found.isFile(),

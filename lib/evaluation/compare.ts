@@ -17,6 +17,7 @@ import type { MeasureOptions } from './measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
 import { checkResampling, holm } from './statistics.js';
 import {
+  checkScorers,
   type JudgedSet,
   type JudgementOptions,
   type KnownRuns,
@@ -172,6 +173,7 @@ async function evaluateSystems(
   const { measures, signal } = options;
   const evaluated: Evaluated[][] = [];
   const known: KnownRuns = new Map();
+  await checkScorers(systems, options);
   for (const system of systems) {
     const runs = await runsOf(system, sets, { ...options, known });
     const ofSets: Evaluated[] = [];

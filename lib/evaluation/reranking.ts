@@ -1,6 +1,6 @@
 import { passageText } from '../corpus/passage.js';
 import type { PairGroup } from '../cross-encoder.js';
-import { DataError, InvalidArgumentError } from '../errors.js';
+import { DataError, describe, InvalidArgumentError, ListwiseError } from '../errors.js';
 import type { CrossEncoderOptions } from '../models/cross-encoder.js';
 import { checkWhole } from '../search.js';
 import type { LongWork, Run, ScoredPassage } from '../types.js';
@@ -47,20 +47,41 @@ export function checkReranking({ rerank, rerankDepth, rerankMaxLength }: Reranki
   }
 }
 
-/** Loads the cross-encoder where it is given by name, and lets it go when the work is done. */
-export async function withScorer<T>(
+type Place = Pick<CrossEncoderOptions, 'device' | 'precision'>;
+
+/**
+ * What a cross-encoder given by name would be loaded with, read from its directory: so that a wrong one shows before
+ * anything is encoded.
+ * @throws as CrossEncoder.load does, naming the options of Reranking
+ */
+export async function settleScorer(
   { rerank, rerankMaxLength, signal, onProgress }: Reranking & LongWork,
-  place: Pick<CrossEncoderOptions, 'device' | 'precision'>,
-  work: (scorer: PairScorer | undefined) => Promise<T>,
-): Promise<T> {
-  if (typeof rerank !== 'string') return work(rerank);
-  const { CrossEncoder } = await import('../cross-encoder.js');
+  place: Place,
+): Promise<CrossEncoderOptions | undefined> {
+  if (typeof rerank !== 'string') return undefined;
   const { settleCrossEncoder } = await import('../models/cross-encoder.js');
   const loading = { ...place, signal, onProgress };
-  const { directory } = await settleCrossEncoder(rerank, loading);
-  const maxLength = rerankMaxLength ?? Math.min(MAX_LENGTH, directory.maxLength);
+  const { directory } = await settleCrossEncoder(rerank, loading, 'rerank');
+  const { maxPositions } = directory.architecture;
+  if (rerankMaxLength !== undefined && rerankMaxLength > maxPositions) {
+    const expected = `at most ${maxPositions} tokens, which is what ${rerank} can read,`;
+    throw new InvalidArgumentError('rerankMaxLength', expected, rerankMaxLength);
+  }
   // Logits, since a sigmoid makes the largest ones equal.
-  await using scorer = await CrossEncoder.load(rerank, { ...loading, maxLength, activation: 'identity' });
+  const maxLength = rerankMaxLength ?? Math.min(MAX_LENGTH, directory.maxLength);
+  return { ...loading, maxLength, activation: 'identity' };
+}
+
+/** Loads the cross-encoder where it is given by name, and lets it go when the work is done. */
+export async function withScorer<T>(
+  options: Reranking & LongWork,
+  place: Place,
+  work: (scorer: PairScorer | undefined) => Promise<T>,
+): Promise<T> {
+  const { rerank } = options;
+  if (typeof rerank !== 'string') return work(rerank);
+  const { CrossEncoder } = await import('../cross-encoder.js');
+  await using scorer = await CrossEncoder.load(rerank, await settleScorer(options, place));
   return await work(scorer);
 }
 
@@ -68,7 +89,7 @@ export async function withScorer<T>(
  * A run with the best passages of each query in the order of a scorer. Those beyond `depth` follow in their own order,
  * with made-up scores below.
  * @throws InvalidArgumentError if depth is no whole number from 1; DataError for a passage that the collection lacks;
- *   what the scorer throws
+ *   ListwiseError BAD_DATA if the scorer does not give a number for each pair, and what it throws
  */
 export async function rerankRun(
   scorer: PairScorer,
@@ -79,14 +100,7 @@ export async function rerankRun(
   checkWhole('rerankDepth', depth);
   const asked = collection.queries.filter(({ id }) => run.has(id));
   const topOf = (id: string) => run.get(id)!.slice(0, depth);
-  const ids = new Set(asked.flatMap(({ id }) => topOf(id).map((passage) => passage.id)));
-  const texts = new Map<string, string>();
-  for (const [id, passage] of await collection.passages(ids, signal)) texts.set(id, passageText(passage));
-  const missing = [...ids].find((id) => !texts.has(id));
-  if (missing !== undefined) {
-    const problem = `Expected the passages of the run to rerank but ${JSON.stringify(missing)} is not in the corpus.`;
-    throw new DataError({ file: collection.name }, problem);
-  }
+  const texts = await textsOf(new Set(asked.flatMap(({ id }) => topOf(id).map((one) => one.id))), collection, signal);
   const total = asked.reduce((sum, { id }) => sum + topOf(id).length, 0);
   const reranked: Run = new Map(run);
   let done = 0;
@@ -97,6 +111,7 @@ export async function rerankRun(
     const report = (scored: number) =>
       onProgress?.({ stage: 'reranking', done: before + scored, total, unit: 'pairs' });
     const scores = await scorer.score(groups, { signal, onProgress: (progress) => report(progress.done) });
+    checkScores(scores, groups);
     let place = 0;
     for (const { id } of block) {
       const top = topOf(id).map((passage) => ({ id: passage.id, score: scores[place++]! }));
@@ -105,6 +120,29 @@ export async function rerankRun(
     done += place;
   }
   return reranked;
+}
+
+async function textsOf(
+  ids: ReadonlySet<string>,
+  collection: JudgedCollection,
+  signal?: AbortSignal,
+): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const [id, passage] of await collection.passages(ids, signal)) texts.set(id, passageText(passage));
+  const missing = [...ids].find((id) => !texts.has(id));
+  if (missing === undefined) return texts;
+  const problem = `Expected the passages of the run to rerank but ${JSON.stringify(missing)} is not in the corpus.`;
+  throw new DataError({ file: collection.name }, problem);
+}
+
+/** A scorer may be anybody's, and what is no number has no place in an order. */
+function checkScores(scores: ArrayLike<number>, groups: readonly PairGroup[]): void {
+  const pairs = groups.reduce((sum, { passages }) => sum + passages.length, 0);
+  const wrong = Array.from(scores).findIndex((score) => typeof score !== 'number' || Number.isNaN(score));
+  if (scores.length === pairs && wrong < 0) return;
+  const found =
+    scores.length === pairs ? `that of pair ${wrong} is ${describe(scores[wrong])}` : `came ${scores.length}`;
+  throw new ListwiseError('BAD_DATA', `Expected of the reranker a score for each of ${pairs} pairs but ${found}.`);
 }
 
 /** Passages by score, best first (equal ones as they were), then the rest with scores below. */

@@ -5,7 +5,7 @@ import { readTrecRun } from '../formats/trec.js';
 import type { LongWork, Qrels, Run } from '../types.js';
 import { type JudgedCollection, openCollections, type TestSet } from './collection.js';
 import type { EvaluateOptions } from './evaluate.js';
-import { checkReranking, type Reranking, rerankRun, withScorer } from './reranking.js';
+import { checkReranking, type Reranking, rerankRun, settleScorer, withScorer } from './reranking.js';
 import { retrieve, type TextEmbedder, withEncoder } from './retrieval.js';
 
 /** A run in memory or in a TREC file; where there are several test sets, one for each, in their order. */
@@ -104,6 +104,15 @@ function withName(system: RunSystem | ModelSystem, argument: string): NamedSyste
   const name = system.name ?? made;
   if (name === undefined) throw new InvalidArgumentError(`${argument}.name`, 'a name for what is in memory', undefined);
   return { ...system, name };
+}
+
+/** Looks at all cross-encoders before the first system takes its time. @throws as settleScorer does */
+export async function checkScorers(
+  systems: readonly NamedSystem[],
+  { modelOptions, signal, onProgress }: JudgementOptions & LongWork,
+): Promise<void> {
+  const { device, precision } = modelOptions ?? {};
+  for (const system of systems) await settleScorer({ ...system, signal, onProgress }, { device, precision });
 }
 
 /** What systems returned, by their model or run: a base that is also reranked is run once. */

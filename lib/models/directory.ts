@@ -59,6 +59,7 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     );
   }
   const weights = await findWeights(transformer);
+  if (!modules) checkNoScorer(directory, config, weights.tensors);
   const described = describeModel(config, new Set(weights.tensors.keys()), configFile);
   checkWidth(modules, described.architecture.hiddenSize, configFile);
   checkDenseWidths(modules?.dense ?? [], described.architecture.hiddenSize);
@@ -75,6 +76,21 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     prompts: await readPrompts(directory),
     ...(await readLengths(transformer, described)),
   };
+}
+
+/** A plain directory does not say what it is for, but a classifier on the encoder does: its states were not trained to be pooled. */
+function checkNoScorer(
+  directory: string,
+  { architectures }: Record<string, unknown>,
+  tensors: ReadonlyMap<string, unknown>,
+): void {
+  const name = String(Array.isArray(architectures) ? architectures[0] : architectures);
+  const hasClassifier = tensors.has('classifier.weight') || tensors.has('classifier.out_proj.weight');
+  if (!name.endsWith('ForSequenceClassification') || !hasClassifier) return;
+  throw new ModelError(
+    `${directory} is a ${name}: a cross-encoder or another classifier, and no embedding model. Give an embedding model ` +
+      'here; a cross-encoder is for reranking, or a teacher.',
+  );
 }
 
 /** @throws NotFoundError if it is not there; ModelError if it is a file */

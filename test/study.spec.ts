@@ -275,7 +275,7 @@ describe('study', function () {
     expect(result.leftOut[0]!.reason).to.match(/^it has \d+ training lists, fewer than 1000$/);
     expect(result.tables.map(({ id }) => id)).to.deep.equal(['losses']);
     expect(result.findings[2]!.outcome).to.equal('not studied');
-    const nothing = await rejection(run(options({ variants: ['types'], listsPerType: 1000 })));
+    const nothing = await rejection(run(options({ variants: ['types'], listsPerType: PASSAGES })));
     expect(nothing.message).to.match(
       /lists\.train\.jsonl: Expected lists for at least one variant but only-web: it has/,
     );
@@ -287,6 +287,10 @@ describe('study', function () {
     it('are refused before any work, by name', async () => {
       expect(await message({ data: undefined })).to.contain('a test set of queries that people judged for data');
       expect(await message({ contrastiveWeight: 0 })).to.contain('a number above 0 for contrastiveWeight');
+      expect(await message({ variants: ['types'], listsPerType: 1000 })).to.match(
+        /at most \d+, the queries of the largest type, for listsPerType/,
+      );
+      expect(await message({ seeds: [1.5] })).to.contain('an array of whole numbers for seeds but received "1.5"');
       expect(await message({ seeds: [1, 1] })).to.contain('each seed once for seeds but received "1, 1"');
       expect(await message({ seeds: [] })).to.contain('an array of whole numbers for seeds');
       expect(await message({ listsPerType: 1 })).to.contain('a whole number of at least 2 for listsPerType');

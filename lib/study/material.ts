@@ -1,4 +1,5 @@
 import { typeName } from '../candidates/selection.js';
+import { InvalidArgumentError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readQrels } from '../formats/beir.js';
 import { readJsonl } from '../formats/jsonl.js';
@@ -6,7 +7,7 @@ import { typesOf } from '../specialize/llm-queries.js';
 import type { Workbench } from '../specialize/workbench.js';
 import type { SettledStudy } from './options.js';
 import type { Sides } from './pools.js';
-import type { Material, Variant } from './variants.js';
+import type { Material, TablePlan, Variant } from './variants.js';
 
 /** What there is to train on before any stage was done: at most so many queries. */
 export interface CountedMaterial extends Material {
@@ -33,6 +34,20 @@ export async function countMaterial(bench: Workbench): Promise<CountedMaterial> 
   }
   const judged = humanQueries === undefined ? undefined : await readQrels(humanQueries, humanSplit, { signal });
   return { types: [...counts.keys()], human: judged !== undefined, counts, humanCount: judged?.size ?? 0 };
+}
+
+/**
+ * Queries become at most as many lists, so that some numbers of lists cannot be is known before the first stage.
+ * @throws InvalidArgumentError if types alone are to be compared and none has listsPerType queries
+ */
+export function checkListsPerType(
+  tables: readonly TablePlan[],
+  { counts }: CountedMaterial,
+  { listsPerType }: Pick<SettledStudy, 'listsPerType'>,
+): void {
+  const most = Math.max(0, ...counts.values());
+  if (listsPerType === undefined || listsPerType <= most || tables.some(({ id }) => id !== 'types')) return;
+  throw new InvalidArgumentError('listsPerType', `at most ${most}, the queries of the largest type,`, listsPerType);
 }
 
 /** How many lists a variant would be trained on and stopped by if every query became one. */

@@ -122,12 +122,13 @@ function settleNames(variants: readonly string[] | undefined): readonly string[]
   }
   const names = variants.flatMap((name) => name.split(',')).map((name) => name.trim());
   if (names.length > 0 && names.every((name) => name !== '')) return names;
-  throw new InvalidArgumentError('variants', 'at least one name, and none that is empty,', variants);
+  throw new InvalidArgumentError('variants', 'at least one name, and none that is empty,', variants.join(' '));
 }
 
 function settleSeeds(seeds: readonly number[]): readonly number[] {
   if (!Array.isArray(seeds) || seeds.length === 0 || !seeds.every(Number.isSafeInteger)) {
-    throw new InvalidArgumentError('seeds', 'an array of whole numbers', seeds);
+    const shown: unknown = Array.isArray(seeds) && seeds.length > 0 ? seeds.join(', ') : seeds;
+    throw new InvalidArgumentError('seeds', 'an array of whole numbers', shown);
   }
   if (new Set(seeds).size === seeds.length) return seeds;
   throw new InvalidArgumentError('seeds', 'each seed once', seeds.join(', '));

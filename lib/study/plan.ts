@@ -6,7 +6,7 @@ import { type RunPlan, summarizePlan, usable } from '../specialize/plan.js';
 import { type PlannedStage, type Stage, StageRunner } from '../specialize/stage-runner.js';
 import { epochBatches } from '../training/batches.js';
 import { TRAINING_DEFAULTS } from '../training/options.js';
-import { type CountedMaterial, countMaterial, expectedSizes } from './material.js';
+import { type CountedMaterial, checkListsPerType, countMaterial, expectedSizes } from './material.js';
 import { checkStudyOutput, readTestSet, referenceStages, trialStages, trialsOf, withEnoughLists } from './opening.js';
 import { type StudyOptions, settleStudyOptions } from './options.js';
 import type { StudyLists } from './pools.js';
@@ -33,6 +33,7 @@ export async function planStudy(given: StudyOptions): Promise<RunPlan<string>> {
   const estimator = new Estimator(bench, usable(manifest, shared));
   const material = await countMaterial(bench);
   const wanted = chooseVariants(tablesOf(material), settled.variants);
+  checkListsPerType(wanted, material, settled);
   const lists = isReused(shared, 'lists') ? await readStudyLists(bench, settled) : undefined;
   const tables = lists ? withEnoughLists(wanted, lists).tables : wanted;
   const stages: Stage<string>[] = [];

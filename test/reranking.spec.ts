@@ -101,6 +101,18 @@ describe('evaluate with rerank', () => {
     );
   });
 
+  it('names a query that leaves no room for passages', async () => {
+    const { corpus } = await readBeir(data);
+    const queries = [
+      { id: 'short', text: 'a b' },
+      { id: 'endless', text: 'x y '.repeat(400) },
+    ];
+    const qrels = new Map(queries.map(({ id }) => [id, new Map([['p1', 1]])]));
+    const refused = await rejection(evaluate({ model, data: { corpus, queries, qrels }, rerank: scorer }));
+    expect(refused.message).to.match(/^The query "endless" leaves no room for a passage .* raise rerankMaxLength if /);
+    expect(refused.code).to.equal('BAD_DATA');
+  });
+
   it('stops when aborted', async () => {
     const reason = new Error('enough');
     const stop = new AbortController();

@@ -3,7 +3,7 @@ import type { PairGroup } from '../cross-encoder.js';
 import { DataError, describe, InvalidArgumentError, ListwiseError } from '../errors.js';
 import type { CrossEncoderOptions } from '../models/cross-encoder.js';
 import { checkWhole } from '../search.js';
-import type { LongWork, Run, ScoredPassage } from '../types.js';
+import type { LongWork, Progress, Query, Run, ScoredPassage } from '../types.js';
 import type { JudgedCollection } from './collection.js';
 
 /** What scores passages for a query: a CrossEncoder, or anything that scores like one. */
@@ -110,7 +110,10 @@ export async function rerankRun(
     const before = done;
     const report = (scored: number) =>
       onProgress?.({ stage: 'reranking', done: before + scored, total, unit: 'pairs' });
-    const scores = await scorer.score(groups, { signal, onProgress: (progress) => report(progress.done) });
+    const work = { signal, onProgress: (progress: Progress) => report(progress.done) };
+    const scores = await Promise.resolve(scorer.score(groups, work)).catch((error) => {
+      throw nameQuery(error, block, groups);
+    });
     checkScores(scores, groups);
     let place = 0;
     for (const { id } of block) {
@@ -133,6 +136,23 @@ async function textsOf(
   if (missing === undefined) return texts;
   const problem = `Expected the passages of the run to rerank but ${JSON.stringify(missing)} is not in the corpus.`;
   throw new DataError({ file: collection.name }, problem);
+}
+
+/** A CrossEncoder counts pairs, of which the user knows nothing: a query that is too long is told by its id. */
+function nameQuery(error: unknown, block: readonly Query[], groups: readonly PairGroup[]): unknown {
+  const pair = error instanceof InvalidArgumentError && /^the query of pair (\d+)$/.exec(error.argument)?.[1];
+  if (!pair) return error;
+  let before = 0;
+  const query = block.find((_, i) => {
+    before += groups[i]!.passages.length;
+    return before > Number(pair);
+  });
+  return new ListwiseError(
+    'BAD_DATA',
+    `The query ${describe(query?.id)} leaves no room for a passage in the tokens that the reranker reads. Queries are ` +
+      'never cut: shorten it, leave it out, or raise rerankMaxLength if the model allows.',
+    { cause: error },
+  );
 }
 
 /** A scorer may be anybody's, and what is no number has no place in an order. */

@@ -72,6 +72,21 @@ describe('listwise train-cross-encoder', () => {
     expect(readdirSync(join(home, 'base'))).to.have.members(readdirSync(model));
   });
 
+  it('says so where the loss on dev never fell', async () => {
+    const home = temporaryDirectory();
+    const files = ['train', 'dev'].map((name, i) => {
+      const passages = ['a b', 'c d'].map((text, j) => ({ id: `p${j}`, text, score: i === j ? 1 : 0 }));
+      const file = join(home, `${name}.jsonl`);
+      writeFileSync(file, `${JSON.stringify({ query: 'a b', passages })}\n`);
+      return file;
+    }) as [string, string];
+    const given = ['--model', model, '--lists', files[0], '--dev', files[1], '--labels', 'scores'];
+    const steps = ['--max-steps', '3', '--warmup-steps', '0', '--learning-rate', '0.01', '--output', join(home, 'run')];
+    const { stdout, stderr } = await run(...given, ...steps);
+    expect(stderr).to.not.include('scores like judgements');
+    expect(stdout).to.match(/ after 0 steps\nThe loss on dev never fell, so these are the weights that it began with /);
+  });
+
   it('says of what is neither an encoder nor a cross-encoder how it is read as both', async () => {
     const directory = writeTinyModel();
     const config = join(directory, 'config.json');

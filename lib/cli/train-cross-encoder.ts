@@ -88,12 +88,17 @@ export const trainCrossEncoderCommand: CommandSpec = {
   },
 };
 
+const UNTRAINED =
+  'The loss on dev never fell, so these are the weights that it began with (of an encoder with a new head: chance). Try ' +
+  'another --learning-rate or --warmup-steps, or more lists.';
+
 function readable({ steps, stopped, seconds, base, best, directory, lists }: CrossEncoderTrainingResult): string {
   const sets = lists.sets?.map(({ name, train }) => `${name} ${train}`).join(', ');
   const counts = `${lists.train} lists${sets ? ` (${sets})` : ''} of ${lists.listLength} passages`;
   return [
     `${counts}, ${steps} steps in ${duration(seconds)} (stopped: ${stopped})`,
     ...(best ? [`dev loss: ${base?.loss.toFixed(4)} before, ${best.loss.toFixed(4)} after ${best.step} steps`] : []),
+    ...(best?.step === 0 ? [UNTRAINED] : []),
     `model: ${directory}`,
   ].join('\n');
 }

@@ -1,72 +1,34 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { Browser } from 'playwright-core';
-import { describePlan } from '../lib/cli/plan-text.js';
 import { compare } from '../lib/evaluation/compare.js';
 import { evaluate } from '../lib/evaluation/evaluate.js';
 import { readLists } from '../lib/lists/file.js';
 import { specialize } from '../lib/specialize/specialize.js';
-import type { StageEvent } from '../lib/specialize/stage-runner.js';
 import { runStatus } from '../lib/specialize/status.js';
-import type { StudyOptions } from '../lib/study/options.js';
-import { planStudy } from '../lib/study/plan.js';
 import type { StudyFacts } from '../lib/study/results.js';
-import { type Study, study } from '../lib/study/study.js';
-import { formatStudy } from '../lib/study/table.js';
+import type { Study } from '../lib/study/study.js';
 import type { TrainingEvent } from '../lib/training/run-start.js';
-import { openPage, startChromium, violations } from './chromium.js';
-import { run as runCommand } from './command-lines.js';
-import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
-import { jsonl, PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
+import { collection, model, runStudy, studyOptions, wholeOptions, wholeStudy } from './study-runs.js';
+import { PASSAGES, tinyRun } from './tiny-run.js';
 
 const TYPES = ['only-web', 'only-title', 'mixed'];
 const SOURCES = ['human', 'written', 'human-and-written', 'both'];
 
-/** Adds queries of people to train on: the first words of every other passage. */
-function addHumanQueries(collection: string): void {
-  const corpus = readFileSync(join(collection, 'corpus.jsonl'), 'utf8').trimEnd().split('\n');
-  const passages = corpus.map((line) => JSON.parse(line)).filter((_, i) => i % 2 === 0);
-  const queries = passages.map(({ _id, text }) => ({ _id: `h${_id}`, text: text.split(' ').slice(0, 4).join(' ') }));
-  const known = readFileSync(join(collection, 'queries.jsonl'), 'utf8');
-  writeFileSync(join(collection, 'queries.jsonl'), known + jsonl(queries));
-  const qrels = passages.map(({ _id }) => `h${_id}\t${_id}\t1`);
-  mkdirSync(join(collection, 'qrels'), { recursive: true });
-  writeFileSync(join(collection, 'qrels', 'train.tsv'), `query-id\tcorpus-id\tscore\n${qrels.join('\n')}\n`);
-}
-
 describe('study', function () {
   this.timeout(120_000);
-  let collection: string;
-  let model: string;
-  let events: StageEvent<string>[];
   let whole: Study;
-  let wholeOptions: StudyOptions;
+  let wholeDid: string[];
 
-  const options = (more: Partial<StudyOptions> = {}): StudyOptions => ({
-    ...(tinyRun({ collection, model }) as Partial<StudyOptions> as StudyOptions),
-    ...{ data: collection, humanQueries: collection, devShare: 0.2, patience: 99 },
-    onStage: (event) => events.push(event),
-    ...more,
-  });
-  const run = async (given: StudyOptions) => {
-    events = [];
-    const result = await study(given);
-    return { result, did: events.map(({ stage, status }) => `${stage} ${status}`) };
-  };
   const place = (...names: string[]) => join(whole.directory, ...names);
   const lists = (variant: string, side: 'train' | 'dev', seed = 1) =>
     readLists(place('variants', variant, `seed-${seed}`, `lists.${side}.jsonl`), { corpus: { has: () => true } });
   const variant = (name: string, facts: StudyFacts = whole) => facts.variants.find((one) => one.name === name)!;
 
   before(async () => {
-    const judged = Array.from({ length: PASSAGES / 2 }, (_, i) => 2 * i + 1);
-    collection = writeCollection({ judged });
-    addHumanQueries(collection);
-    model = writeTinyModel();
-    wholeOptions = options();
-    whole = (await run(wholeOptions)).result;
+    ({ result: whole, did: wholeDid } = await wholeStudy());
   });
 
   it('makes a table of each comparison, of variants that are trained once wherever they stand', () => {
@@ -79,7 +41,7 @@ describe('study', function () {
     const names = ['infonce', 'listwise', 'both', ...TYPES, ...SOURCES.slice(0, 3)];
     expect(whole.variants.map(({ name }) => name)).to.deep.equal(names);
     expect(readdirSync(place('variants')).sort()).to.deep.equal([...names].sort());
-    const trained = events.filter(({ stage, status }) => stage.startsWith('train.') && status === 'done');
+    const trained = wholeDid.filter((event) => /^train\..* done$/.test(event));
     expect(trained).to.have.length(names.length);
     expect(whole.leftOut).to.deep.equal([]);
   });
@@ -162,14 +124,14 @@ describe('study', function () {
 
   it('ranks as the teacher does where that is at hand', async () => {
     expect(whole.teacher).to.have.all.keys('nDCG@10', 'R@100');
-    const dense = options({ denseWeight: 1, bm25Weight: 0, measures: ['nDCG@10'], variants: ['listwise'] });
-    const { result } = await run(dense);
+    const dense = studyOptions({ denseWeight: 1, bm25Weight: 0, measures: ['nDCG@10'], variants: ['listwise'] });
+    const { result } = await runStudy(dense);
     expect(result.base['nDCG@10']).to.be.within(0.1, 0.99);
     // BM25 adds candidates alone, and the teacher that weighs none of it ranks as the base does.
     expect(result.teacher).to.deep.equal(result.base);
     const scores = join(temporaryDirectory(), 'scores.jsonl');
     writeFileSync(scores, readFileSync(join(dense.output, 'scores.jsonl')));
-    const elsewhere = await run(options({ teacher: { scores }, variants: ['listwise'] }));
+    const elsewhere = await runStudy(studyOptions({ teacher: { scores }, variants: ['listwise'] }));
     expect(elsewhere.result).to.not.have.property('teacher');
   });
 
@@ -180,13 +142,13 @@ describe('study', function () {
         .map((file) => [file, statSync(place(file)).mtimeMs]);
     const before = files();
     expect(before.length).to.be.above(20);
-    const { did, result } = await run(wholeOptions);
+    const { did, result } = await runStudy(wholeOptions);
     expect(did.filter((event) => !event.endsWith(' reused'))).to.deep.equal([]);
     expect(files()).to.deep.equal(before);
     const json = (value: object) => JSON.parse(JSON.stringify({ ...value, seconds: 0 }));
     expect(json(result)).to.deep.equal(json(whole));
 
-    const seeds = await run({ ...wholeOptions, variants: ['types', 'both'], seeds: [1, 2] });
+    const seeds = await runStudy({ ...wholeOptions, variants: ['types', 'both'], seeds: [1, 2] });
     const done = seeds.did.filter((event) => event.endsWith(' done'));
     expect(done).to.have.length(8);
     expect(done.every((event) => event.includes('.2 '))).to.equal(true);
@@ -204,7 +166,7 @@ describe('study', function () {
     const ids = async (seed: number) => (await lists('mixed', 'train', seed)).map(({ id }) => id);
     expect(await ids(2)).to.not.deep.equal(await ids(1));
     // The same directory holds the first study again, for those who look at it later.
-    await run(wholeOptions);
+    await runStudy(wholeOptions);
   });
 
   it('is followed by runStatus', async () => {
@@ -217,7 +179,7 @@ describe('study', function () {
   });
 
   it('goes on where it was stopped, within a training too, and gives the same', async () => {
-    const given = options({ variants: ['infonce', 'listwise'], maxSteps: 4, checkpointEvery: 2 });
+    const given = studyOptions({ variants: ['infonce', 'listwise'], maxSteps: 4, checkpointEvery: 2 });
     const controller = new AbortController();
     let steps = 0;
     const onStep = () => {
@@ -225,16 +187,16 @@ describe('study', function () {
       // In the third step of the second variant.
       if (steps === 7) controller.abort(new Error('enough'));
     };
-    const error = await rejection(run({ ...given, onStep, signal: controller.signal }));
+    const error = await rejection(runStudy({ ...given, onStep, signal: controller.signal }));
     expect(error.message).to.equal('enough');
     const told: TrainingEvent[] = [];
-    const { did, result } = await run({ ...given, onEvent: (event) => told.push(event) });
+    const { did, result } = await runStudy({ ...given, onEvent: (event) => told.push(event) });
     expect(did).to.include.members(['train.infonce.1 reused', 'train.listwise.1 continued', 'test.listwise.1 done']);
     const resumed = told.filter(({ kind }) => kind === 'resumed') as { step: number }[];
     expect(resumed).to.have.length(1);
     // On a slow machine the abort itself is worth a checkpoint.
     expect(resumed[0]!.step).to.be.within(2, 3);
-    const { result: straight } = await run({ ...given, output: join(temporaryDirectory(), 'straight') });
+    const { result: straight } = await runStudy({ ...given, output: join(temporaryDirectory(), 'straight') });
     const figures = ({ variants, tables, contrasts, findings }: Study) => ({
       variants: variants.map(({ trials, ...rest }) => ({ ...rest, trials: trials.map(withoutTimes) })),
       ...{ tables, contrasts, findings },
@@ -246,10 +208,10 @@ describe('study', function () {
     rest;
 
   it('takes over the stages of specialize, and asks before it loses trained variants', async () => {
-    const given = options({ variants: ['both'] });
+    const given = studyOptions({ variants: ['both'] });
     const shared = tinyRun({ collection, model, humanQueries: collection, devShare: 0.2, until: 'lists' });
     await specialize({ ...shared, output: given.output });
-    const { did } = await run(given);
+    const { did } = await runStudy(given);
     expect(did.slice(0, 6).every((event) => event.endsWith(' reused'))).to.equal(true);
     const heard: object[] = [];
     const changed = { ...given, learningRate: 2e-3 };
@@ -257,16 +219,16 @@ describe('study', function () {
       heard.push(...lost);
       return false;
     };
-    const error = await rejection(run({ ...changed, onInvalidate: refuse }));
+    const error = await rejection(runStudy({ ...changed, onInvalidate: refuse }));
     expect(error.code).to.equal('NOT_CONFIRMED');
     expect(heard).to.deep.equal([
       { stage: 'train.both.1', reason: 'learningRate changed from 0.001 to 0.002', later: ['test.both.1'] },
     ]);
-    expect((await run(changed)).did).to.include.members(['train.both.1 invalidated', 'test.both.1 done']);
+    expect((await runStudy(changed)).did).to.include.members(['train.both.1 invalidated', 'test.both.1 done']);
   });
 
   it('trains to the end where there are no dev lists, and leaves out types with too few lists', async () => {
-    const { result } = await run(options({ variants: ['types', 'both'], listsPerType: 1000, devShare: 0 }));
+    const { result } = await runStudy(studyOptions({ variants: ['types', 'both'], listsPerType: 1000, devShare: 0 }));
     const [trial] = variant('both', result).trials;
     expect(trial).to.deep.include({ steps: 3, stopped: 'maxSteps', devBase: null, devBest: null });
     expect(trial!.lists.dev).to.equal(0);
@@ -275,162 +237,9 @@ describe('study', function () {
     expect(result.leftOut[0]!.reason).to.match(/^it has \d+ training lists, fewer than 1000$/);
     expect(result.tables.map(({ id }) => id)).to.deep.equal(['losses']);
     expect(result.findings[2]!.outcome).to.equal('not studied');
-    const nothing = await rejection(run(options({ variants: ['types'], listsPerType: PASSAGES })));
+    const nothing = await rejection(runStudy(studyOptions({ variants: ['types'], listsPerType: PASSAGES })));
     expect(nothing.message).to.match(
       /lists\.train\.jsonl: Expected lists for at least one variant but only-web: it has/,
     );
-  });
-
-  describe('options', () => {
-    const message = async (more: object) => (await rejection(run(options(more as Partial<StudyOptions>)))).message;
-
-    it('are refused before any work, by name', async () => {
-      expect(await message({ data: undefined })).to.contain('a test set of queries that people judged for data');
-      expect(await message({ contrastiveWeight: 0 })).to.contain('a number above 0 for contrastiveWeight');
-      expect(await message({ variants: ['types'], listsPerType: 1000 })).to.match(
-        /at most \d+, the queries of the largest type, for listsPerType/,
-      );
-      expect(await message({ seeds: [1.5] })).to.contain('an array of whole numbers for seeds but received "1.5"');
-      expect(await message({ seeds: [1, 1] })).to.contain('each seed once for seeds but received "1, 1"');
-      expect(await message({ seeds: [] })).to.contain('an array of whole numbers for seeds');
-      expect(await message({ listsPerType: 1 })).to.contain('a whole number of at least 2 for listsPerType');
-      expect(await message({ equalWithin: -1 })).to.contain('a number from 0 to 1 for equalWithin');
-      expect(await message({ variants: [] })).to.contain('at least one name');
-      expect(await message({ variant: 'both' })).to.equal('study has no option "variant"; did you mean "variants"?');
-      expect(await message({ guards: [collection] })).to.contain('study has no option "guards"');
-    });
-
-    it('name variants that there are, and why one is not among them', async () => {
-      const wrong = await message({ variants: ['losses,only-clam'] });
-      expect(wrong).to.contain('variants (infonce, listwise, both, only-web, only-title, mixed, human, written,');
-      expect(wrong).to.contain('or tables (losses, types, sources) for variants but received "only-clam"');
-      const humanless = await message({ variants: ['human'], humanQueries: undefined });
-      expect(humanless).to.contain("people's queries to train on (humanQueries) are needed beside written ones");
-    });
-
-    it('keep a study off a directory with files of others', async () => {
-      const output = temporaryDirectory();
-      mkdirSync(join(output, 'variants'));
-      expect(await message({ output })).to.contain('it holds variants, which would be overwritten');
-    });
-  });
-
-  describe('planStudy', () => {
-    it('writes nothing, and says what each training would take', async () => {
-      const given = options({ seeds: [1, 2] });
-      const plan = await planStudy(given);
-      expect(() => statSync(given.output)).to.throw('ENOENT');
-      const trials = plan.stages.filter(({ stage }) => stage.startsWith('train.'));
-      expect(trials).to.have.length(18);
-      for (const { estimate, state } of trials) {
-        expect(state).to.equal('new');
-        expect(estimate).to.include({ count: 3, unit: 'steps' });
-      }
-      expect(plan.tokens).to.equal(plan.stages.reduce((sum, { estimate }) => sum + (estimate?.tokens ?? 0), 0));
-    });
-
-    it('knows what is done, and what would be lost', async () => {
-      const plan = await planStudy(wholeOptions);
-      expect(describePlan(plan)).to.match(/\nEverything is done\.$/);
-      const changed = await planStudy({ ...wholeOptions, keepPercentile: 10 });
-      expect(changed.invalidated[0]).to.deep.include({ stage: 'lists' });
-      expect(changed.invalidated[0]!.later).to.include.members(['train.both.1', 'test.both.1']);
-    });
-
-    it('counts the passages of a step as they are, once there are lists', async () => {
-      const tokens = async (batching: 'random' | 'clustered') => {
-        const { stages } = await planStudy({ ...wholeOptions, batching, batchSize: 8, devLists: 2 });
-        return stages.find(({ stage }) => stage === 'train.both.1')!.estimate!.tokens!;
-      };
-      const [random, clustered] = [await tokens('random'), await tokens('clustered')];
-      expect(clustered).to.be.within(0.3 * random, 0.95 * random);
-    });
-  });
-
-  describe('what is written', () => {
-    it('has all facts in study.json, and the tables in text and Markdown', () => {
-      const { directory, report, seconds, ...facts } = whole;
-      expect(JSON.parse(readFileSync(place('study.json'), 'utf8'))).to.deep.equal(JSON.parse(JSON.stringify(facts)));
-      const markdown = readFileSync(place('study.md'), 'utf8');
-      const text = formatStudy(whole, { width: 100 });
-      for (const { name, measures } of whole.variants) {
-        expect(text).to.contain(name);
-        expect(markdown).to.contain(measures['nDCG@10']!.mean.toFixed(4));
-      }
-      for (const line of text.split('\n')) expect(line.length, line).to.be.at.most(100);
-      // Every row of a Markdown table has as many cells as its head.
-      for (const option of ['maxSteps', 'listLength', 'retrievers', 'denseWeight']) {
-        expect(markdown, option).to.match(new RegExp(`^Options of every training.*\`${option}\``, 'm'));
-      }
-      const tables = markdown
-        .trim()
-        .split('\n\n')
-        .filter((part) => part.startsWith('|'));
-      expect(tables).to.have.length(4);
-      for (const table of tables) {
-        const cells = table.split('\n').map((row) => row.replaceAll('\\|', '').split('|').length);
-        expect(new Set(cells).size, table).to.equal(1);
-      }
-      for (const { claim, outcome } of whole.findings) {
-        expect(markdown).to.contain(`**${claim}** *${outcome}.*`);
-        expect(text).to.contain(outcome.toUpperCase());
-      }
-    });
-
-    it('is a page of its own without scripts, with a plot for each table and measure', () => {
-      const page = readFileSync(place('study.html'), 'utf8');
-      expect(page.match(/<svg role="img" aria-label="[^"]+"/g)).to.have.length(6);
-      expect(page).to.not.match(/<(script|link|img|iframe|object|base)\b/i);
-      for (const { claim } of whole.findings) expect(page).to.contain(claim.replaceAll("'", '&#39;'));
-      for (const name of ['losses', 'types', 'sources', 'trainings', 'run']) expect(page).to.contain(`id="${name}"`);
-    });
-
-    describe('in a browser', () => {
-      let browser: Browser;
-      before(async function () {
-        browser = await startChromium(this);
-      });
-      after(() => browser?.close());
-
-      for (const viewport of [
-        { width: 1200, height: 900 },
-        { width: 360, height: 740 },
-      ]) {
-        it(`is accessible, quiet and no wider than a window of ${viewport.width}`, async () => {
-          const { page, problems } = await openPage(browser, place('study.html'), { viewport });
-          expect(await violations(page)).to.deep.equal([]);
-          const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
-          expect(width).to.be.at.most(room!);
-          expect(problems).to.deep.equal([]);
-          await page.close();
-        });
-      }
-    });
-  });
-
-  describe('the command', () => {
-    it('does as the function does, and writes tables for people or one object of JSON', async () => {
-      const { onStage: _, ...given } = wholeOptions;
-      const config = join(temporaryDirectory(), 'study.json');
-      writeFileSync(config, JSON.stringify(given));
-      const { code, stdout, stderr } = await runCommand('study', '--config', config);
-      expect(code).to.equal(0);
-      expect(stderr).to.contain('train.only-web.1: done before');
-      expect(stdout).to.contain('Types of queries, equal numbers').and.to.contain('only-title');
-      expect(stdout).to.contain(`report: ${whole.report}`);
-      const json = await runCommand('study', '--config', config, '--json', '--variants', 'losses,human');
-      const { tables, report } = JSON.parse(json.stdout) as Study;
-      expect(tables.map(({ id, rows }) => [id, rows.length])).to.deep.equal([
-        ['losses', 3],
-        ['sources', 2],
-      ]);
-      expect(report).to.equal(whole.report);
-      const plan = await runCommand('study', '--config', config, '--dry-run', '--max-steps', '2');
-      expect(plan.stdout).to.match(/train\.both\.1 +is done again: 2 steps/);
-      expect(plan.stdout).to.contain('lost without --yes: train.both.1 is done again, and after it test.both.1');
-      const lost = await runCommand('study', '--config', config, '--max-steps', '2');
-      expect(lost.code).to.equal(4);
-      expect(lost.stderr).to.contain('Add --yes to agree');
-    });
   });
 });

@@ -148,7 +148,8 @@ describe('trainCrossEncoder', () => {
       const result = await trainCrossEncoder({ ...options, ...change, onEvent: (event) => events.push(event) });
       return { result, kinds: events.map(({ kind }) => kind) };
     };
-    expect(await hear({})).to.deep.equal({ result: first, kinds: ['finished'] });
+    // Its lists are read again, and with them what their scores look like.
+    expect(await hear({})).to.deep.equal({ result: first, kinds: ['labels', 'finished'] });
     const { message } = await rejection(trainCrossEncoder({ ...options, labels: 'scores' }));
     expect(message).to.include('labels changed from "first" to "scores", the lists changed');
     expect(readdirSync(output).sort()).to.deep.equal(['log.jsonl', 'model', 'training.json']);

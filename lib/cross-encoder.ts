@@ -11,6 +11,7 @@ import { gatherTexts, rowsByLength } from './models/packed-texts.js';
 import type { PackedPairs, Pair } from './models/pairs.js';
 import { SCORING_ACTIVATIONS } from './models/scoring-activation.js';
 import { callTokens, mostTokens } from './models/token-budget.js';
+import { windowsOf } from './models/windows.js';
 import { runJob } from './native.js';
 import { rejectUnknownOptions } from './option-names.js';
 import type { LongWork } from './types.js';
@@ -20,9 +21,6 @@ export interface PairGroup {
   query: string;
   passages: readonly string[];
 }
-
-/** Pairs that are tokenised and sorted by length together. */
-const WINDOW_PAIRS = 4096;
 
 /** A model that reads a query and a passage together and scores them. Calls may overlap: they are served in turn. */
 export class CrossEncoder implements AsyncDisposable {
@@ -90,15 +88,10 @@ export class CrossEncoder implements AsyncDisposable {
 
   async #scoreAll(pairs: readonly Pair[], { signal, onProgress }: LongWork): Promise<Float32Array> {
     const scores = new Float32Array(pairs.length);
-    const pack = (start: number) => this.#model.pairs.pack(pairs.slice(start, start + WINDOW_PAIRS), signal);
+    const windows = windowsOf(pairs, (some) => this.#model.pairs.pack(some, signal));
     let done = 0;
-    let ahead = pack(0);
-    for (let start = 0; start < pairs.length; start += WINDOW_PAIRS) {
-      const { packed, tooLong } = await ahead;
-      // The next window is tokenised while this one is scored; should that fail, it shows when it is awaited.
-      ahead = pack(start + WINDOW_PAIRS);
-      ahead.catch(() => {});
-      const size = Math.min(WINDOW_PAIRS, pairs.length - start);
+    for await (const { start, size, packed: window } of windows) {
+      const { packed, tooLong } = window;
       const places = Array.from({ length: size }, (_, i) => start + i).filter((place) => !tooLong.has(place - start));
       for (const place of tooLong) scores[start + place] = Number.NaN;
       done += tooLong.size;

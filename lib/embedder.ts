@@ -7,6 +7,7 @@ import { gatherTexts, rowsByLength } from './models/packed-texts.js';
 import { saveModel } from './models/saved-model.js';
 import type { ModelSettings } from './models/settings.js';
 import { callTokens, mostTokens } from './models/token-budget.js';
+import { windowsOf } from './models/windows.js';
 import { type PackedTexts, runJob } from './native.js';
 import { rejectUnknownOptions } from './option-names.js';
 import type { LongWork } from './types.js';
@@ -17,9 +18,6 @@ export interface EncodeOptions extends LongWork {
   /** Longest text in tokens, special tokens included, for this call. */
   maxLength?: number;
 }
-
-/** Texts that are tokenised and sorted by length together. */
-const WINDOW_TEXTS = 4096;
 
 /** A model that turns texts into embeddings. Calls may overlap: they are served in the order they came. */
 export class Embedder implements AsyncDisposable {
@@ -104,17 +102,11 @@ export class Embedder implements AsyncDisposable {
     const prefix = kind === 'query' ? settings.queryPrefix : settings.passagePrefix;
     const unit = kind === 'query' ? 'queries' : 'passages';
     const embeddings = new Float32Array(texts.length * this.dimension);
-    const pack = (start: number) =>
-      tokenizer.pack(texts.slice(start, start + WINDOW_TEXTS), { prefix, maxLength, signal });
+    const windows = windowsOf(texts, (some) => tokenizer.pack(some, { prefix, maxLength, signal }));
     let done = 0;
-    let ahead = pack(0);
-    for (let start = 0; start < texts.length; start += WINDOW_TEXTS) {
-      const window = await ahead;
-      // The next window is tokenised while this one is encoded; should that fail, it shows when it is awaited.
-      ahead = pack(start + WINDOW_TEXTS);
-      ahead.catch(() => {});
-      for (const rows of rowsByLength(window, callTokens(this.device))) {
-        await this.#encodeRows(window, rows, { embeddings, start, signal });
+    for await (const { start, packed } of windows) {
+      for (const rows of rowsByLength(packed, callTokens(this.device))) {
+        await this.#encodeRows(packed, rows, { embeddings, start, signal });
         done += rows.length;
         onProgress?.({ stage: 'encoding', done, total: texts.length, unit });
       }

@@ -1,18 +1,13 @@
-import { ListwiseError } from '../errors.js';
-import type { TeacherReport } from '../lists/teacher-report.js';
-import { formatTeacherReport } from '../lists/teacher-table.js';
-import { describeInvalidation, type Invalidation } from '../specialize/invalidation.js';
 import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
-import type { StageEvent } from '../specialize/stage-runner.js';
 import { STAGES } from '../specialize/stages.js';
-import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome, type Session } from './command.js';
+import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome } from './command.js';
 import { CORPUS_HELP, corpusReadingOptions, leavingOutOptions } from './corpus-options.js';
-import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions } from './llm-options.js';
+import { llmOptions, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
-import { teacherOption, teacherValue } from './teacher-option.js';
-import { tellEvent } from './train.js';
+import { runListeners, runSwitches, runValues } from './run-session.js';
+import { teacherOption } from './teacher-option.js';
 import { trainingOptions } from './training-options.js';
 
 /** Which passages and queries take part. */
@@ -174,25 +169,13 @@ export const specializeCommand: CommandSpec = {
       purpose: 'options from a file; look at the lists before training',
     },
   ],
-  switches: [
-    { name: 'dryRun', kind: 'flag', help: 'print what would be done, why, and what it takes, and do nothing' },
-    { name: 'yes', kind: 'flag', help: 'agree to lose what changed options or inputs make worthless' },
-  ],
+  switches: runSwitches,
   async run(options, session) {
     const { dryRun, yes, ...given } = options;
-    const { signal, onProgress, detail } = session;
-    const own = { ...teacherValue(options), ...(await llmValues(options)), signal, onProgress };
-    const choices = { ...(given as unknown as SpecializeOptions), ...own };
+    const choices = { ...given, ...(await runValues(options, session)) } as unknown as SpecializeOptions;
     if (dryRun) return planned(choices);
     const { specialize } = await import('../specialize/specialize.js');
-    const result = await specialize({
-      ...choices,
-      onEstimate: (estimate) => session.say(estimateInWords(estimate), { estimate }),
-      onInvalidate: (lost) => yes === true || agree(lost, session),
-      onStep: (step) => detail(`step ${step.step}: loss ${step.loss.toFixed(4)}`, { ...step }),
-      onStage: (event) => tell(event, session),
-      onEvent: (event) => tellEvent(event, session),
-    });
+    const result = await specialize({ ...choices, ...runListeners(session, yes === true) });
     const exitCode = result.promotion?.promoted === false ? EXIT.notPromoted : EXIT.ok;
     return { json: result, text: await readable(result), exitCode };
   },
@@ -203,48 +186,6 @@ async function planned(options: SpecializeOptions): Promise<Outcome> {
   const { describePlan } = await import('./plan-text.js');
   const plan = await planSpecialization(options);
   return { json: plan, text: describePlan(plan) };
-}
-
-/** Says what would be lost, and asks whether that is meant. */
-export async function agree(lost: Invalidation<string>[], { ask }: Session): Promise<boolean> {
-  const lines = lost.map(describeInvalidation);
-  const answer = await ask(`${lines.join('\n')}\nWhat these stages did is lost. Go on?`);
-  if (answer !== undefined) return answer;
-  throw new ListwiseError(
-    'NOT_CONFIRMED',
-    `This would lose work that the run has done: ${lines.join('; ')}. Nothing was done. Add --yes to agree, or give the ` +
-      'options of the run, or another --output.',
-  );
-}
-
-export function tell(event: StageEvent<string>, session: Session): void {
-  const { say, detail } = session;
-  const { stage, status } = event;
-  if (status === 'started') detail(`${stage}: started`, event);
-  else if (status === 'reused') say(`${stage}: done before`, event);
-  else if (status === 'continued') say(`${stage}: was begun before, goes on`, event);
-  else if (status === 'done') say(`${stage}: done in ${duration(event.seconds)}${counted(event.counts)}`, event);
-  else {
-    const later = event.later.length ? `, and after it ${event.later.join(', ')}` : '';
-    say(`${stage}: done again${later}: ${event.reason}`, event);
-  }
-  if (stage === 'lists' && (status === 'done' || status === 'reused')) tellTeacher(event.counts, session);
-}
-
-/** What the teacher is like, before anything is trained by it. */
-function tellTeacher(counts: unknown, { say }: Session): void {
-  const { teacher } = (counts ?? {}) as { teacher?: TeacherReport };
-  if (teacher) say(formatTeacherReport(teacher), { warnings: teacher.warnings });
-}
-
-/** The plain numbers and words among a stage's counts. */
-export function counted(counts: unknown): string {
-  if (typeof counts !== 'object' || counts === null) return '';
-  const plain = Object.entries(counts).filter(([, value]) => ['number', 'string'].includes(typeof value));
-  const shown = plain.map(
-    ([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`,
-  );
-  return shown.length ? `; ${shown.join(', ')}` : '';
 }
 
 async function readable(result: Specialization): Promise<string> {

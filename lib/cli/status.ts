@@ -2,7 +2,7 @@ import type { RunStatus, StageStatus } from '../specialize/status.js';
 import type { CommandSpec } from './command.js';
 import { UsageError } from './command.js';
 import { duration, progressLine } from './progress.js';
-import { counted } from './specialize.js';
+import { counted } from './run-session.js';
 
 export const statusCommand: CommandSpec = {
   name: 'status',

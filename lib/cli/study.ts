@@ -1,14 +1,12 @@
-import type { StageEvent } from '../specialize/stage-runner.js';
 import type { StudyOptions } from '../study/options.js';
 import type { Study } from '../study/study.js';
 import { type CommandSpec, grouped, type OptionSpec, type Outcome } from './command.js';
-import { estimateInWords, llmOptions, llmValues, whenSpentOption, writingOptions } from './llm-options.js';
+import { llmOptions, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions } from './model-options.js';
 import { describePlan } from './plan-text.js';
 import { duration } from './progress.js';
-import { agree, candidateOptions, evaluationOptions, listOptions, specializeCommand, tell } from './specialize.js';
-import { teacherValue } from './teacher-option.js';
-import { tellEvent } from './train.js';
+import { runListeners, runSwitches, runValues } from './run-session.js';
+import { candidateOptions, evaluationOptions, listOptions, specializeCommand } from './specialize.js';
 import { trainingOptions } from './training-options.js';
 
 const variantOptions: readonly OptionSpec[] = [
@@ -82,25 +80,13 @@ export const studyCommand: CommandSpec = {
     },
     { line: 'study --config mine.yaml --output runs/study --seeds 1 2 3', purpose: 'with the spread over seeds' },
   ],
-  switches: [
-    { name: 'dryRun', kind: 'flag', help: 'print what would be done, why, and what it takes, and do nothing' },
-    { name: 'yes', kind: 'flag', help: 'agree to lose what changed options or inputs make worthless' },
-  ],
+  switches: runSwitches,
   async run(options, session) {
     const { dryRun, yes, ...given } = options;
-    const { signal, onProgress, detail } = session;
-    const own = { ...teacherValue(options), ...(await llmValues(options)), signal, onProgress };
-    const choices = { ...(given as unknown as StudyOptions), ...own };
+    const choices = { ...given, ...(await runValues(options, session)) } as unknown as StudyOptions;
     if (dryRun) return planned(choices);
     const { study } = await import('../study/study.js');
-    const result = await study({
-      ...choices,
-      onEstimate: (estimate) => session.say(estimateInWords(estimate), { estimate }),
-      onInvalidate: (lost) => yes === true || agree(lost, session),
-      onStep: (step) => detail(`step ${step.step}: loss ${step.loss.toFixed(4)}`, { ...step }),
-      onStage: (event: StageEvent<string>) => tell(event, session),
-      onEvent: (event) => tellEvent(event, session),
-    });
+    const result = await study({ ...choices, ...runListeners(session, yes === true) });
     return { json: result, text: await readable(result) };
   },
 };

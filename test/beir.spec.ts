@@ -5,9 +5,9 @@ import { readBeir, readCorpus, readQueries } from '../lib/formats/beir.js';
 import { rejection } from './rejection.js';
 import { all, directory, file, useDirectory } from './written-files.js';
 
-useDirectory();
-
 describe('readCorpus', () => {
+  useDirectory();
+
   it('refuses ids with white space at once, not when a run is written hours later', async () => {
     const path = await file('corpus.jsonl', '{"_id": "a", "text": "x"}\n{"_id": "b c", "text": "y"}\n');
     const read = async () => {
@@ -58,6 +58,8 @@ describe('readCorpus', () => {
 });
 
 describe('readQueries', () => {
+  useDirectory();
+
   it('reads queries in order, with type and source where they are given', async () => {
     const path = await file(
       'queries.jsonl',
@@ -81,6 +83,8 @@ describe('readQueries', () => {
 });
 
 describe('readBeir', () => {
+  useDirectory();
+
   async function collection(qrels: string): Promise<void> {
     await file('corpus.jsonl', '{"_id": "d1", "text": "x"}\n{"_id": "d2", "text": "y"}\n');
     await file('queries.jsonl', '{"_id": "q1", "text": "a"}\n{"_id": "q2", "text": "b"}\n');

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Bm25Index, type Bm25Options } from '../lib/candidates/bm25.js';
@@ -11,6 +10,7 @@ import { terms } from '../lib/candidates/terms.js';
 import { loadCorpus } from '../lib/corpus/corpus.js';
 import { Random } from '../lib/random.js';
 import type { ScoredPassage } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const ranking = (...ids: string[]): ScoredPassage[] => ids.map((id, i) => ({ id, score: 1 - i / 1000 }));
@@ -222,7 +222,7 @@ describe('Embeddings', () => {
 
 describe('writeNpy', () => {
   it('writes what readNpy reads, bit for bit, with the numbers at a multiple of 64 bytes', async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'deep', 'm.npy');
+    const file = join(temporaryDirectory(), 'deep', 'm.npy');
     const values = Float32Array.from([1.5, -0, 3e-42, Number.MAX_VALUE, 0.1, 7]);
     await writeNpy(file, { rows: 2, columns: 3, values });
     const back = await readNpy(file);
@@ -234,7 +234,7 @@ describe('writeNpy', () => {
   });
 
   it('makes a file that readNpy refuses once it is cut short, or is none at all', async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'm.npy');
+    const file = join(temporaryDirectory(), 'm.npy');
     await writeNpy(file, { rows: 2, columns: 3, values: new Float32Array(6) });
     const bytes = await readFile(file);
     await writeFile(file, bytes.subarray(0, bytes.length - 4));

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { runCommandLine } from '../lib/cli/program.js';
 import { smallModelDirectory } from '../lib/setup/model.js';
 import { root } from '../lib/setup/paths.js';
+import { temporaryDirectory } from './helpers.js';
 
 export const model = smallModelDirectory();
 /** A directory for the tests of a group, and in it a small test set; there where `useTestSet` was called. */
@@ -80,11 +80,10 @@ export function spawnCli(
 
 export function useTestSet(): void {
   before(() => {
-    home = mkdtempSync(join(tmpdir(), 'listwise-cli-'));
+    home = temporaryDirectory();
     data = join(home, 'data');
     write('data/corpus.jsonl', jsonl(PASSAGES.map(([_id, title, text]) => ({ _id, title, text }))));
     write('data/queries.jsonl', jsonl(QUERIES.map(([_id, text]) => ({ _id, text }))));
     write('data/qrels/test.tsv', 'query-id\tcorpus-id\tscore\na\t1\t1\nb\t2\t1\nc\t3\t1\n');
   });
-  after(() => rmSync(home, { recursive: true, force: true }));
 }

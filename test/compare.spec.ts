@@ -1,5 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { InvalidArgumentError, NotFoundError } from '../lib/errors.js';
@@ -10,6 +9,7 @@ import { formatComparison } from '../lib/evaluation/table.js';
 import { writeTrecQrels } from '../lib/formats/qrels.js';
 import { writeTrecRun } from '../lib/formats/trec.js';
 import type { Query } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { base, better, corpus, options, qrels, queries } from './noisy-runs.js';
 import { rejection } from './rejection.js';
 
@@ -165,12 +165,11 @@ describe('compare', () => {
     const at = (name: string) => join(directory, name);
 
     before(async () => {
-      directory = await mkdtemp(join(tmpdir(), 'listwise-compare-'));
+      directory = temporaryDirectory();
       await writeTrecRun(at('base.trec'), base);
       await writeTrecRun(at('better.trec'), better);
       await writeTrecQrels(at('test.qrels'), qrels);
     });
-    after(() => rm(directory, { recursive: true, force: true }));
 
     it('gives what runs in memory give', async () => {
       const files = { base: at('base.trec'), others: [at('better.trec')], qrels: at('test.qrels') };

@@ -1,9 +1,8 @@
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { runCommandLine } from '../lib/cli/program.js';
-import { writeTinyModel } from './helpers.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
 
 async function run(...args: string[]) {
   let [stdout, stderr] = ['', ''];
@@ -19,7 +18,7 @@ describe('commands that read a corpus', () => {
   let model: string;
 
   before(async () => {
-    home = await mkdtemp(join(tmpdir(), 'listwise-'));
+    home = temporaryDirectory();
     model = writeTinyModel();
     await writeFile(join(home, 'corpus.csv'), 'nr,body\n1,a b c\n2,d e f\n1,g h\n');
     await mkdir(join(home, 'notes'));

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -10,12 +9,13 @@ import type { CorpusOptions } from '../lib/corpus/load.js';
 import { readBeir } from '../lib/formats/beir.js';
 import { readLines } from '../lib/formats/lines.js';
 import type { Passage } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const fixtures = fileURLToPath(new URL('fixtures/corpora/', import.meta.url));
 
 async function place(files: Record<string, string | Buffer>): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+  const directory = temporaryDirectory();
   for (const [name, content] of Object.entries(files)) {
     await mkdir(dirname(join(directory, name)), { recursive: true });
     await writeFile(join(directory, name), content);

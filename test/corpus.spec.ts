@@ -1,5 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { compareCodePoints } from '../lib/corpus/code-point-order.js';
@@ -7,6 +6,7 @@ import { loadCorpus, requirePassages } from '../lib/corpus/corpus.js';
 import { passageText } from '../lib/corpus/passage.js';
 import { sampleIds } from '../lib/corpus/sample.js';
 import type { Passage } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const passage = (id: string, text: string, title = ''): Passage => ({ id, title, text });
@@ -67,7 +67,7 @@ describe('loadCorpus', () => {
   });
 
   it('reads a corpus.jsonl', async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'corpus.jsonl');
+    const file = join(temporaryDirectory(), 'corpus.jsonl');
     await writeFile(file, '{"_id": "1", "title": "T", "text": "x"}\n{"_id": "2", "text": "y"}\n');
     const corpus = await loadCorpus(file);
     expect([...corpus]).to.deep.equal([passage('1', 'x', 'T'), passage('2', 'y')]);

@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { stableOrder } from '../lib/corpus/code-point-order.js';
@@ -10,6 +9,7 @@ import { KeySorter } from '../lib/corpus/key-sorter.js';
 import { resemblance } from '../lib/corpus/resemblance.js';
 import { Random } from '../lib/random.js';
 import type { Passage } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const passage = (id: string, text: string, title = ''): Passage => ({ id, title, text });
@@ -125,7 +125,7 @@ describe('findDuplicates', () => {
       ),
     );
     const inMemory = await duplicates(many);
-    const directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    const directory = temporaryDirectory();
     const onDisk = await duplicates(many, { sortMemory: 5000, temporaryDirectory: directory });
     expect(onDisk).to.deep.equal(inMemory);
     expect(await readdir(directory)).to.deep.equal([]);
@@ -138,7 +138,7 @@ describe('findDuplicates', () => {
   });
 
   it('removes what it sorted on disk when aborted, or when the disk refuses', async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    const directory = temporaryDirectory();
     const many = Array.from({ length: 500 }, (_, i) => passage(`p${i}`, `some words of passage ${i}`));
     const controller = new AbortController();
     const onProgress = () => controller.abort(new Error('enough'));

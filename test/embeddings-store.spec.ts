@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { EmbeddingsFile, encodeCorpus } from '../lib/candidates/embeddings-file.js';
@@ -10,11 +9,10 @@ import type { EncodeTexts, TextEmbedder } from '../lib/evaluation/retrieval.js';
 import { hash32, Random } from '../lib/random.js';
 import { searchEmbeddings } from '../lib/search.js';
 import { specialize } from '../lib/specialize/specialize.js';
-import { randomTexts, writeTinyModel } from './helpers.js';
+import { randomTexts, temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const dimension = 8;
-const temporary = () => mkdtemp(join(tmpdir(), 'listwise-'));
 
 /** Numbers that follow from the text; counts texts, and fails after some. */
 class FakeEmbedder implements TextEmbedder {
@@ -57,7 +55,7 @@ describe('narrowed', () => {
 describe('encodeCorpus', () => {
   it('goes on with the shard that was not finished, and gives the file of a run without a stop', async () => {
     const corpus = await corpusOf(40_000);
-    const directory = await temporary();
+    const directory = temporaryDirectory();
     const [whole, stopped] = [join(directory, 'whole.npy'), join(directory, 'stopped.npy')];
     for (const type of ['fp32', 'bf16'] as const) {
       await encodeCorpus(whole, { embedder: new FakeEmbedder(), corpus, type, key: 'k' });
@@ -81,7 +79,7 @@ describe('encodeCorpus', () => {
 
   it('begins anew under another key, and where the begun file has lost bytes', async () => {
     const corpus = await corpusOf(20_000);
-    const file = join(await temporary(), 'a.npy');
+    const file = join(temporaryDirectory(), 'a.npy');
     const begin = (key: string) => rejection(encodeCorpus(file, { embedder: new FakeEmbedder(16_384), corpus, key }));
     await begin('one');
     const other = new FakeEmbedder();
@@ -100,7 +98,7 @@ describe('EmbeddingsFile', () => {
     const corpus = await corpusOf(5000);
     const queries = await new FakeEmbedder().encode(['one', 'two', 'three'], { kind: 'query' });
     for (const type of ['fp32', 'bf16'] as const) {
-      const file = join(await temporary(), 'all.npy');
+      const file = join(temporaryDirectory(), 'all.npy');
       await encodeCorpus(file, { embedder: new FakeEmbedder(), corpus, type, key: 'k' });
       await using passages = await EmbeddingsFile.open(file);
       expect([passages.rows, passages.dimension, passages.type]).to.deep.equal([5000, dimension, type]);
@@ -121,7 +119,7 @@ describe('EmbeddingsFile', () => {
     const all = Array.from({ length: 5000 }, (_, row) => row);
     const orders = [all.filter((row) => row % 7 > 1), new Random(3).shuffle(all).slice(0, 900), [17]];
     for (const type of ['fp32', 'bf16'] as const) {
-      const file = join(await temporary(), 'some.npy');
+      const file = join(temporaryDirectory(), 'some.npy');
       await encodeCorpus(file, { embedder: new FakeEmbedder(), corpus, type, key: 'k' });
       const { values } = await readNpy(file);
       await using passages = await EmbeddingsFile.open(file);
@@ -140,7 +138,7 @@ describe('EmbeddingsFile', () => {
   });
 
   it('refuses a file that is shorter than its header says', async () => {
-    const file = join(await temporary(), 'a.npy');
+    const file = join(temporaryDirectory(), 'a.npy');
     await encodeCorpus(file, { embedder: new FakeEmbedder(), corpus: await corpusOf(10), key: 'k' });
     const { size } = await stat(file);
     await truncate(file, size - 4);
@@ -170,7 +168,7 @@ describe('parseRetrievers', () => {
 
 describe('RunRetriever', () => {
   it('takes the first passages of each query, and names what does not fit', async () => {
-    const file = join(await temporary(), 'r.trec');
+    const file = join(temporaryDirectory(), 'r.trec');
     await writeFile(file, 'q Q0 p1 1 9 x\nq Q0 p2 2 8 x\nq Q0 p0 3 7 x\nother Q0 p0 1 1 x\n');
     const queries = [
       { id: 'q', text: '' },
@@ -199,7 +197,7 @@ describe('RunRetriever', () => {
 
 describe('specialize with several retrievers', () => {
   it('fuses the model, a further embedder, BM25 and a run from a file, each with its own filter and counts', async () => {
-    const home = await temporary();
+    const home = temporaryDirectory();
     const corpus = randomTexts(60, { longest: 12 }).map((text, i) => ({
       id: `p${i}`,
       title: '',

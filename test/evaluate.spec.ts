@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { DataError, NotFoundError } from '../lib/errors.js';
@@ -7,6 +6,7 @@ import { compare } from '../lib/evaluation/compare.js';
 import { evaluate, evaluateSets } from '../lib/evaluation/evaluate.js';
 import type { EncodeTexts, TextEmbedder } from '../lib/evaluation/retrieval.js';
 import type { Progress } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 /** Counts letters: texts with the same letters in the same shares have the same direction. Keeps what it was asked. */
@@ -52,14 +52,13 @@ describe('evaluate', () => {
   let directory: string;
 
   before(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'listwise-evaluate-'));
+    directory = temporaryDirectory();
     const lines = (records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
     await writeFile(join(directory, 'corpus.jsonl'), lines(corpus.map(({ id, ...rest }) => ({ _id: id, ...rest }))));
     await writeFile(join(directory, 'queries.jsonl'), lines(queries.map(({ id, text }) => ({ _id: id, text }))));
     await mkdir(join(directory, 'qrels'));
     await writeFile(join(directory, 'qrels', 'test.tsv'), 'query-id\tcorpus-id\tscore\nq1\tp1\t1\nq2\tp3\t2\n');
   });
-  after(() => rm(directory, { recursive: true, force: true }));
 
   it('searches the corpus for the judged queries, without the passage that has the id of the query', async () => {
     const model = new LetterCounter();

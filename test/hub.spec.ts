@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { cachedModel, resolveModel } from '../lib/models/hub.js';
 import { hubFetch } from '../lib/models/hub-requests.js';
 import { holderOf, tryLock } from '../lib/setup/lock.js';
 import type { Progress } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { COMMIT, type HubServer, startHubServer } from './servers/hub.js';
 
 const WEIGHTS = Buffer.alloc(300_000, 'weights');
@@ -35,7 +35,7 @@ describe('resolveModel', () => {
       delete process.env[name];
     }
     hub = await startHubServer(FILES);
-    home = await mkdtemp(join(tmpdir(), 'listwise-hub-'));
+    home = temporaryDirectory();
     folder = join(home, 'hub', 'models--test--model');
     process.env.HF_HOME = home;
     process.env.HF_ENDPOINT = hub.url;

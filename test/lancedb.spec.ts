@@ -1,5 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Embeddings } from '../lib/candidates/embeddings.js';
@@ -10,7 +9,7 @@ import { readTrecRun } from '../lib/formats/trec.js';
 import { Random } from '../lib/random.js';
 import { searchEmbeddings, toRun } from '../lib/search.js';
 import { specialize } from '../lib/specialize/specialize.js';
-import { randomTexts, writeTinyModel } from './helpers.js';
+import { randomTexts, temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
 // Its types are not there where it is not.
@@ -40,7 +39,7 @@ describe('LanceRetriever', () => {
       console.log(`      needs ${PACKAGE}; .ci/run says how it is installed beside the others`);
       this.skip();
     }
-    directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    directory = temporaryDirectory();
     const database = await lancedb.connect(directory);
     const row = (i: number) => Array.from(matrix.subarray(i * dimension, (i + 1) * dimension));
     const table = await database.createTable(
@@ -92,7 +91,7 @@ describe('LanceRetriever', () => {
   });
 
   it('is a retriever of specialize, with filters and counts like any other', async () => {
-    const home = await mkdtemp(join(tmpdir(), 'listwise-'));
+    const home = temporaryDirectory();
     const corpus = randomTexts(40, { longest: 12 }).map((text, i) => ({
       id: `p${i}`,
       title: '',

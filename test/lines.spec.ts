@@ -16,9 +16,9 @@ import { readLines } from '../lib/formats/lines.js';
 import { rejection } from './rejection.js';
 import { all, directory, file, useDirectory } from './written-files.js';
 
-useDirectory();
-
 describe('readLines', () => {
+  useDirectory();
+
   it('reads lines that span chunks, either line end, a byte order mark, and a last line without end', async () => {
     const long = 'é'.repeat(300_000);
     const path = await file('a.txt', `\ufeffone\r\n${long}\n\nlast`);
@@ -62,6 +62,8 @@ describe('readLines', () => {
 });
 
 describe('readJsonl', () => {
+  useDirectory();
+
   it('yields objects with their lines and passes over blank ones', async () => {
     const path = await file('a.jsonl', '{"a": 1}\n  \n{"a": 2}\n');
     expect(await all(readJsonl(path))).to.deep.equal([
@@ -87,6 +89,8 @@ describe('readJsonl', () => {
 });
 
 describe('requireString and the like', () => {
+  useDirectory();
+
   const place = { file: 'a.jsonl', line: 7 };
   const record = { text: 'x', score: 0.5, list: [1], id: 12, none: null };
 
@@ -117,6 +121,8 @@ describe('requireString and the like', () => {
 });
 
 describe('writeLines', () => {
+  useDirectory();
+
   it('leaves the earlier file as it was, and nothing beside it, when it fails', async () => {
     const path = await file('out.txt', 'before\n');
     const lines = function* () {
@@ -174,6 +180,8 @@ describe('writeLines', () => {
 });
 
 describe('writeJsonl', () => {
+  useDirectory();
+
   it('writes what readJsonl reads, line breaks inside texts included', async () => {
     const records = [{ text: 'a\nb\u2028c' }, { text: '"', score: 0.1 }];
     const path = join(directory, 'a.jsonl');

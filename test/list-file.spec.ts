@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readLists, writeLists } from '../lib/lists/file.js';
 import type { TrainingList } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 describe('readLists', () => {
@@ -11,7 +11,7 @@ describe('readLists', () => {
   const corpus = new Set(['a', 'b', 'c', '7']);
 
   before(async () => {
-    file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'lists.jsonl');
+    file = join(temporaryDirectory(), 'lists.jsonl');
   });
 
   const read = async (...lines: unknown[]) => {

@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, truncate, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { type Corpus, loadCorpus } from '../lib/corpus/corpus.js';
@@ -7,9 +6,8 @@ import { IdTable } from '../lib/corpus/id-table.js';
 import { PackedCorpus } from '../lib/corpus/packed-corpus.js';
 import { hash32, Random } from '../lib/random.js';
 import type { Passage } from '../lib/types.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
-
-const temporary = () => mkdtemp(join(tmpdir(), 'listwise-'));
 
 /** Passages of many lengths, one longer than a chunk of the writer, with characters of one to four bytes. */
 function somePassages(count: number): Passage[] {
@@ -48,7 +46,7 @@ describe('PackedCorpus', () => {
   let corpus: Corpus;
 
   before(async () => {
-    directory = await temporary();
+    directory = temporaryDirectory();
     await writeFile(join(directory, 'corpus.jsonl'), lines(passages));
     corpus = await loadCorpus(directory, { corpusMemory: 10_000, corpusCache: join(directory, 'cache') });
   });
@@ -101,12 +99,12 @@ describe('PackedCorpus', () => {
   });
 
   it('leaves no files behind of passages at hand, or of a file that is broken', async () => {
-    const cache = await temporary();
+    const cache = temporaryDirectory();
     const options = { corpusMemory: 10_000, corpusCache: cache };
     const opened = await loadCorpus(passages, options);
     expect(opened).to.be.instanceOf(PackedCorpus);
     expect([...opened]).to.deep.equal(passages);
-    const file = join(await temporary(), 'broken.jsonl');
+    const file = join(temporaryDirectory(), 'broken.jsonl');
     await writeFile(file, `${lines(passages)}{"_id": "passage-1-"`);
     expect((await rejection(loadCorpus(file, options))).message).to.match(/broken\.jsonl:3001: /);
     expect(await readdir(cache)).to.deep.equal([]);
@@ -114,7 +112,7 @@ describe('PackedCorpus', () => {
   });
 
   it('finds an id that comes twice, wherever the first is by then', async () => {
-    const directory = await temporary();
+    const directory = temporaryDirectory();
     const file = join(directory, 'corpus.jsonl');
     const options = { corpusMemory: 10_000, corpusCache: join(directory, 'cache') };
     for (const first of [3, 2990]) {

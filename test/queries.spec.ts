@@ -1,10 +1,10 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { type Corpus, loadCorpus } from '../lib/corpus/corpus.js';
 import { cleanReply } from '../lib/queries/reply.js';
 import { readWrittenQueries } from '../lib/queries/written.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 describe('cleanReply', () => {
@@ -58,7 +58,7 @@ describe('readWrittenQueries', () => {
       { id: '1', title: '', text: 'x' },
       { id: 'bc', title: '', text: 'y' },
     ]);
-    directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    directory = temporaryDirectory();
   });
 
   const read = async (...lines: string[]) => {

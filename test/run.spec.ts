@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { canonicalJson, hashFile, hashModel } from '../lib/hashes.js';
@@ -7,12 +6,12 @@ import { Manifest } from '../lib/specialize/manifest.js';
 import type { PartialWork } from '../lib/specialize/partial-work.js';
 import { type Stage, type StageEvent, StageRunner } from '../lib/specialize/stage-runner.js';
 import { type StageName, upTo } from '../lib/specialize/stages.js';
-import { writeTinyModel } from './helpers.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
 describe('Manifest', () => {
   it('knows what builds on a stage, directly or through others, in the order in which it was begun', async () => {
-    const manifest = await Manifest.open(join(await mkdtemp(join(tmpdir(), 'listwise-')), 'manifest.json'));
+    const manifest = await Manifest.open(join(temporaryDirectory(), 'manifest.json'));
     const needs: Record<string, string[]> = {
       ...{ corpus: [], embeddings: [], queries: ['corpus'], candidates: ['queries', 'embeddings'] },
       ...{ lists: ['candidates'], 'train.both.1': ['lists'], training: ['lists'], 'test.both.1': ['train.both.1'] },
@@ -61,7 +60,7 @@ describe('StageRunner', () => {
   let events: StageEvent[];
 
   beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    directory = temporaryDirectory();
     events = [];
   });
 
@@ -199,7 +198,7 @@ describe('StageRunner', () => {
 
 describe('hashFile', () => {
   it("rejects with the signal's reason, at the start and half-way", async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'zeros');
+    const file = join(temporaryDirectory(), 'zeros');
     await writeFile(file, Buffer.alloc(1 << 25));
     const reason = new Error('enough');
     expect(await rejection(hashFile(file, AbortSignal.abort(reason)))).to.equal(reason);
@@ -212,7 +211,7 @@ describe('hashFile', () => {
 
 describe('Manifest', () => {
   it('refuses a file that is none, and says what to do', async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), 'manifest.json');
+    const file = join(temporaryDirectory(), 'manifest.json');
     await writeFile(file, '{"format": 1, ');
     const broken = await rejection(Manifest.open(file));
     expect(broken.code).to.equal('BAD_DATA');

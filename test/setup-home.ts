@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { libraries } from '../lib/setup/libtorch.js';
+import { temporaryDirectory } from './helpers.js';
 
 /** The directory of the test that runs, where `useHome` was called for its group. */
 export let home: string;
@@ -10,9 +10,8 @@ export let home: string;
 /** Every test has a directory of its own. */
 export function useHome(): void {
   beforeEach(() => {
-    home = mkdtempSync(join(tmpdir(), 'listwise-setup-'));
+    home = temporaryDirectory();
   });
-  afterEach(() => rmSync(home, { recursive: true, force: true }));
 }
 
 /** Writes a file of the test's directory. */

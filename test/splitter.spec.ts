@@ -1,12 +1,11 @@
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { loadCorpus } from '../lib/corpus/corpus.js';
 import { splitBlocks } from '../lib/corpus/splitter.js';
 import { readModelDirectory } from '../lib/models/directory.js';
 import { Tokenizer } from '../lib/models/tokenizer.js';
-import { writeTinyModel } from './helpers.js';
+import { temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 
 /** A token a word, or a character of a word of more than 8. */
@@ -67,7 +66,7 @@ describe('splitBlocks', () => {
 
 describe('loadCorpus of text files', () => {
   async function place(files: Record<string, string>): Promise<string> {
-    const directory = await mkdtemp(join(tmpdir(), 'listwise-'));
+    const directory = temporaryDirectory();
     for (const [name, content] of Object.entries(files)) {
       await mkdir(dirname(join(directory, name)), { recursive: true });
       await writeFile(join(directory, name), content);

@@ -1,5 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Bm25Index } from '../lib/candidates/bm25.js';
@@ -10,6 +9,7 @@ import { FileTeacher } from '../lib/teachers/file.js';
 import { FusedTeacher } from '../lib/teachers/fused.js';
 import { InnerProductMoments, innerProduct, sparseMoments, zScore } from '../lib/teachers/moments.js';
 import type { Teacher, TeacherRequest, TeacherScores } from '../lib/teachers/teacher.js';
+import { temporaryDirectory } from './helpers.js';
 import { rejection } from './rejection.js';
 
 const random = new Random(5);
@@ -142,7 +142,7 @@ describe('FileTeacher', () => {
     { query: { id: '2:web', text: 'y' }, passages: texts(['b', 'a']) },
   ];
   const load = async (name: string, text: string) => {
-    const file = join(await mkdtemp(join(tmpdir(), 'listwise-')), name);
+    const file = join(temporaryDirectory(), name);
     await writeFile(file, text);
     return FileTeacher.load(file);
   };

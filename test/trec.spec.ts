@@ -9,9 +9,9 @@ import type { Qrels, Run } from '../lib/types.js';
 import { rejection } from './rejection.js';
 import { directory, file, useDirectory } from './written-files.js';
 
-useDirectory();
-
 describe('readQrelsFile', () => {
+  useDirectory();
+
   const expected: Qrels = new Map([['q 1', new Map([['d1', 2]])]]);
 
   it('reads BEIR layout with and without header, and TREC layout, told apart by the first line', async () => {
@@ -80,6 +80,8 @@ describe('readQrelsFile', () => {
 });
 
 describe('readTrecRun and writeTrecRun', () => {
+  useDirectory();
+
   it('give back the same order and the same numbers, ties included', async () => {
     const run: Run = new Map([
       [

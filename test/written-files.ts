@@ -1,16 +1,15 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { temporaryDirectory } from './helpers.js';
 
 /** The directory of the test that runs, where `useDirectory` was called. */
 export let directory: string;
 
-/** Every test of the file has a directory of its own. */
+/** Every test of the `describe` that this stands in has a directory of its own. */
 export function useDirectory(): void {
-  beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'listwise-formats-'));
+  beforeEach(() => {
+    directory = temporaryDirectory();
   });
-  afterEach(() => rm(directory, { recursive: true, force: true }));
 }
 
 /** Writes a file of the test's directory, and gives its path. */

@@ -106,6 +106,14 @@ describe('trainListwise with several sets', () => {
     );
   });
 
+  it('refuses to stop by the very file that it trains on', () => {
+    const message = 'Expected lists other than those trained on for dev but received "./lists.jsonl"';
+    expect(() => settleSources({ lists: 'lists.jsonl', dev: './lists.jsonl' })).to.throw(message);
+    expect(() => settleSources({ lists: ['a.jsonl', 'b.jsonl'], dev: ['c.jsonl', 'b.jsonl'] })).to.throw(
+      'lists[1].dev',
+    );
+  });
+
   it('is the same run with one source as without', async () => {
     const plain = await trainListwise({ ...quick, lists: train, dev, corpus, output: output() });
     const source = await trainListwise({ ...quick, lists: [sets[0]!], output: output() });

@@ -16,6 +16,7 @@ export function parseMemorySize(given: number | string, argument: string): numbe
 
 /** Bytes for people, such as '1.5 GB'. */
 export function formatMemorySize(bytes: number): string {
+  if (bytes < 1e3) return `${bytes} bytes`;
   if (bytes < 1e6) return `${Math.round(bytes / 1e3)} kB`;
   return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { CorpusSource } from '../corpus/corpus.js';
 import { describe, InvalidArgumentError } from '../errors.js';
 import type { GivenList } from '../lists/given.js';
@@ -86,14 +86,24 @@ function named(sources: readonly TrainingSource[]): NamedSource[] {
   const names = new Set<string>();
   return sources.map((source, i) => {
     const { lists, dev, name = typeof lists === 'string' ? nameOfFile(lists) : `set ${i + 1}` } = source;
-    checkLists(lists, sources.length > 1 ? `lists[${i}].lists` : 'lists');
-    if (dev !== undefined) checkLists(dev, sources.length > 1 ? `lists[${i}].dev` : 'dev');
+    const place = sources.length > 1 ? `lists[${i}].` : '';
+    checkLists(lists, `${place}lists`);
+    if (dev !== undefined) checkLists(dev, `${place}dev`);
+    if (areSameFile(lists, dev)) {
+      const remedy = 'on the lists trained on, losses only fall, and nothing would stop the training';
+      throw new InvalidArgumentError(`${place}dev`, 'lists other than those trained on', dev, remedy);
+    }
     if (typeof name !== 'string' || name === '') throw new InvalidArgumentError(`lists[${i}].name`, 'a name', name);
     const own = names.has(name) && source.name === undefined ? `${name} ${i + 1}` : name;
     if (names.has(own)) throw new InvalidArgumentError(`lists[${i}].name`, 'a name that no other has', name);
     names.add(own);
     return { ...source, name: own };
   });
+}
+
+/** Lists at hand may be the same: who writes a script knows. */
+function areSameFile(lists: ListsSource, dev: ListsSource | undefined): boolean {
+  return typeof lists === 'string' && typeof dev === 'string' && resolve(lists) === resolve(dev);
 }
 
 function checkLists(lists: unknown, argument: string): void {

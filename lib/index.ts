@@ -84,6 +84,7 @@ export type { QueryEstimate, QueryWriting } from './queries/writing.js';
 export type { QueryWritingOptions } from './queries/writing-options.js';
 export { type ReportOptions, writeReport } from './report/report.js';
 export { type SearchOptions, searchEmbeddings, type ToRunOptions, toRun } from './search.js';
+export { NoListsError } from './specialize/dropped.js';
 export type { GuardResult } from './specialize/gate.js';
 export type { Invalidation, OnInvalidate } from './specialize/invalidation.js';
 export type { Offer } from './specialize/mixture.js';

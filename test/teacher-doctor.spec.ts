@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { DroppedQuery } from '../lib/candidates/selection.js';
@@ -8,11 +8,13 @@ import { type DoctorInput, examineTeacher } from '../lib/lists/doctor.js';
 import type { TeacherReport } from '../lib/lists/teacher-report.js';
 import { formatTeacherReport } from '../lib/lists/teacher-table.js';
 import { Random } from '../lib/random.js';
+import type { SpecializeOptions } from '../lib/specialize/options.js';
 import { specialize } from '../lib/specialize/specialize.js';
 import type { TeacherScores } from '../lib/teachers/teacher.js';
 import type { Query, TrainingList } from '../lib/types.js';
+import { run } from './command-lines.js';
 import { temporaryDirectory, writeTinyModel } from './helpers.js';
-import { tinyRun, writeCollection } from './tiny-run.js';
+import { jsonl, tinyRun, writeCollection } from './tiny-run.js';
 
 const random = new Random(9);
 const LENGTH = 6;
@@ -23,6 +25,8 @@ function entropy(scores: number[], temperature: number): number {
   const sum = weights.reduce((a, b) => a + b, 0);
   return -weights.reduce((total, weight) => total + (weight / sum) * Math.log(weight / sum), 0);
 }
+/** The lines of a file, or of a text. */
+const lines = (of: string, isText = false) => (isText ? of : readFileSync(of, 'utf8')).trimEnd().split('\n');
 const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** Lists of a type, with the scores that `score` gives to the places of a list. */
@@ -98,8 +102,8 @@ describe('examineTeacher', () => {
     expect(found.entropy!.teacher).to.be.closeTo(ofTeacher(web, 0.3), 1e-9);
     expect(found.entropy!.student).to.be.closeTo(student, 1e-9);
     expect(report.types.title!.entropy!.teacher).to.be.closeTo(ofTeacher(title, 0.3), 1e-9);
-    expect(report.match.studentEntropy).to.be.closeTo(student, 1e-9);
-    expect(ofTeacher([...web, ...title], report.match.temperature)).to.be.closeTo(student, 1e-6);
+    expect(report.match!.studentEntropy).to.be.closeTo(student, 1e-9);
+    expect(ofTeacher([...web, ...title], report.match!.temperature)).to.be.closeTo(student, 1e-6);
     expect(report.teacherTemperature).to.equal(0.3);
     expect((await examineTeacher(input, { ...options, teacherTemperature: 'match' })).teacherTemperature).to.be.within(
       0.01,
@@ -155,6 +159,58 @@ describe('examineTeacher', () => {
   });
 });
 
+describe('examineTeacher of a teacher that left no list', () => {
+  const none = (scores: TeacherScores[], filter: DroppedQuery['filter']) => {
+    const queries = scores.map(({ query }) => ({ id: query, text: 'x', type: 'web', source: 'p0' }));
+    const dropped = queries.map(
+      ({ id, type }): DroppedQuery => ({ query: id, type, stage: 'lists', filter, reason: '' }),
+    );
+    return examineTeacher({ ...inputOf([]), queries, scores, dropped }, { ...options, teacherTemperature: 'match' });
+  };
+  const scoresOf = (values: number[]) =>
+    Array.from(
+      { length: 7 },
+      (_, i): TeacherScores => ({
+        query: `web${i}`,
+        passages: values.map((score, p) => ({ id: `p${p}`, score })),
+      }),
+    );
+
+  it('says that all scores are the same, and nothing that only follows from it', async () => {
+    const report = await none(scoresOf([0.5, 0.5, 0.5, 0.5, 0.5, 0.5]), 'equal scores');
+    expect(report.warnings).to.deep.equal([
+      {
+        type: 'web',
+        problem: 'The teacher gave the candidates of 7 queries the same score, 0.5, so none of them has a list',
+        remedy: 'check what the teacher answers; take another for these queries',
+      },
+    ]);
+    // Without the filter's count, too: the source may be last of the equal ones everywhere.
+    expect((await none(scoresOf([2, 2, 2, 2, 2, 2]), 'source not first')).warnings[0]!.problem).to.contain(
+      'score, 2, so',
+    );
+    expect(report).to.not.have.any.keys('entropy');
+    expect([report.match, report.teacherTemperature]).to.deep.equal([undefined, undefined]);
+    expect(report.types.web).to.deep.include({ queries: 7, lists: 0, scored: 7, tiedTop: 1 });
+    expect(formatTeacherReport(report).split('\n')).to.include('no list is left, so there is no temperature to choose');
+  });
+
+  it('says so where the scores are as good as the same', async () => {
+    const scores = scoresOf([0.5, 0.5, 0.5, 0.5, 0.5, 0.5]);
+    scores[0]!.passages = scores[0]!.passages.map((passage, p) => (p === 0 ? { ...passage, score: 0.6 } : passage));
+    expect((await none(scores, 'equal scores')).warnings.map(({ problem }) => problem)).to.deep.equal([
+      'The teacher gave the candidates of 7 queries as good as all the same score, so none of them has a list',
+    ]);
+  });
+
+  it('says that the source never comes first', async () => {
+    const { warnings } = await none(scoresOf([1, 6, 5, 4, 3, 2]), 'source not first');
+    expect(warnings.map(({ problem }) => problem)).to.deep.equal([
+      'The teacher puts the positive first for only 0 % of the queries',
+    ]);
+  });
+});
+
 describe('formatTeacherReport', () => {
   it('has a column a type, and the warnings at its end', async () => {
     const report = await examineTeacher(inputOf(listsOf('web', 6, (p) => 0.5 - 0.001 * p)), options);
@@ -185,7 +241,7 @@ describe('the teacher doctor of a run', function () {
     }
     const { temperatureMatch, teacherTemperature } = stages.training!.counts as Record<string, any>;
     expect(stored.teacherTemperature).to.be.closeTo(teacherTemperature, 1e-4 * teacherTemperature);
-    expect(stored.match.studentEntropy).to.be.closeTo(temperatureMatch.studentEntropy, 1e-5);
+    expect(stored.match!.studentEntropy).to.be.closeTo(temperatureMatch.studentEntropy, 1e-5);
 
     const written = { stdout: '', stderr: '' };
     const stream = (name: 'stdout' | 'stderr') => ({ write: (text: string) => (written[name] += text) });
@@ -195,5 +251,68 @@ describe('the teacher doctor of a run', function () {
     expect(code).to.equal(stored.warnings.length > 0 ? 1 : 0);
     expect(await runCommandLine(['doctor', '--run', join(output, 'nowhere')], streams as any)).to.equal(1);
     expect(written.stderr).to.contain('run specialize with --until lists first.');
+  });
+
+  describe('by the command line', () => {
+    let given: SpecializeOptions;
+
+    /** Runs `specialize --until lists` by scores that `scoreOf` makes of a query's source and a passage. */
+    async function specializeBy(scoreOf: (isSource: boolean, place: number) => number) {
+      const sources = new Map(
+        lines(join(given.output, 'queries.jsonl')).map((line) => [JSON.parse(line).id, JSON.parse(line).passage]),
+      );
+      const scored = lines(join(given.output, 'candidates', 'fused.trec')).map((line, place) => {
+        const [query, , passage] = line.split(' ');
+        return { query, passage, score: scoreOf(sources.get(query!) === passage, place) };
+      });
+      const home = temporaryDirectory();
+      const [scores, config] = [join(home, 'scores.jsonl'), join(home, 'config.json')];
+      writeFileSync(scores, jsonl(scored));
+      writeFileSync(config, JSON.stringify({ ...given, teacher: scores, until: 'lists' }));
+      return run('specialize', '--config', config, '--yes');
+    }
+
+    before(async () => {
+      given = tinyRun({ collection: writeCollection(), model: writeTinyModel(), until: 'candidates' });
+      await specialize(given);
+    });
+
+    it('shows the table before anything is trained', async () => {
+      const { code, stderr } = await specializeBy((isSource, place) => (isSource ? 2 : (place % 11) / 11));
+      expect(code, stderr).to.equal(0);
+      const stored: TeacherReport = JSON.parse(readFileSync(join(given.output, 'teacher-doctor.json'), 'utf8'));
+      expect(stored.types.web).to.include({ positiveFirst: 1 });
+      expect(stderr).to.contain(`\n${formatTeacherReport(stored)}\n`);
+    });
+
+    it('shows and stores it where all scores are the same, and says in the error that this is why', async () => {
+      const { code, stderr } = await specializeBy(() => 0.5);
+      expect(code).to.equal(1);
+      const stored: TeacherReport = JSON.parse(readFileSync(join(given.output, 'teacher-doctor.json'), 'utf8'));
+      expect(stderr).to.contain(`\n${formatTeacherReport({ ...stored, warnings: [] })}\n`);
+      const [problem, remedy] = [
+        /web: The teacher gave the candidates of \d+ queries the same score, 0\.5, so none of them has a list; /,
+        'check what the teacher answers; take another for these queries.',
+      ];
+      const error = lines(stderr.trimEnd(), true).at(-1)!;
+      expect(error).to.match(/No query is left to train on: 120 were dropped/);
+      expect(error).to.match(problem).and.to.contain(remedy);
+      expect(error).to.not.contain('min-candidates');
+      const shown = await run('doctor', '--run', given.output);
+      expect(shown.stdout).to.equal(`${formatTeacherReport(stored)}\n`);
+      expect(shown.code).to.equal(1);
+    });
+
+    it('says in the error where the source never comes first', async () => {
+      const { code, stderr } = await specializeBy((isSource, place) => (isSource ? -1 : (place % 11) / 11));
+      expect(code).to.equal(1);
+      const stored: TeacherReport = JSON.parse(readFileSync(join(given.output, 'teacher-doctor.json'), 'utf8'));
+      expect(stored.types.title).to.include({ positiveFirst: 0, lists: 0 });
+      const error = lines(stderr.trimEnd(), true).at(-1)!;
+      expect(error).to.contain(
+        'title: The teacher puts the positive first for only 0 % of the queries; see dropped.jsonl',
+      );
+      expect(error).to.not.contain('min-candidates');
+    });
   });
 });

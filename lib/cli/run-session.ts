@@ -2,6 +2,7 @@ import { ListwiseError } from '../errors.js';
 import type { TeacherReport } from '../lists/teacher-report.js';
 import { formatTeacherReport } from '../lists/teacher-table.js';
 import type { QueryEstimate } from '../queries/writing.js';
+import { NoListsError } from '../specialize/dropped.js';
 import { describeInvalidation, type Invalidation } from '../specialize/invalidation.js';
 import type { StageEvent } from '../specialize/stage-runner.js';
 import type { StepRecord } from '../training/log.js';
@@ -60,6 +61,17 @@ function tell(event: StageEvent<string>, session: Session): void {
     say(`${stage}: done again${later}: ${event.reason}`, event);
   }
   if (stage === 'lists' && (status === 'done' || status === 'reused')) tellTeacher(event.counts, session);
+}
+
+/** Waits for a run. Where it ends because the teacher left no list, what the teacher is like is said before that. */
+export async function withTeacherTold<T>(run: Promise<T>, { say }: Session): Promise<T> {
+  try {
+    return await run;
+  } catch (error) {
+    // The error itself has the warnings.
+    if (error instanceof NoListsError) say(formatTeacherReport({ ...error.teacher, warnings: [] }), error.teacher);
+    throw error;
+  }
 }
 
 /** What the teacher is like, before anything is trained by it. */

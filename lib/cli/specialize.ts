@@ -6,7 +6,7 @@ import { CORPUS_HELP, corpusReadingOptions, leavingOutOptions } from './corpus-o
 import { llmOptions, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
 import { duration } from './progress.js';
-import { runListeners, runSwitches, runValues } from './run-session.js';
+import { runListeners, runSwitches, runValues, withTeacherTold } from './run-session.js';
 import { teacherOption } from './teacher-option.js';
 import { trainingOptions } from './training-options.js';
 
@@ -175,7 +175,7 @@ export const specializeCommand: CommandSpec = {
     const choices = { ...given, ...(await runValues(options, session)) } as unknown as SpecializeOptions;
     if (dryRun) return planned(choices);
     const { specialize } = await import('../specialize/specialize.js');
-    const result = await specialize({ ...choices, ...runListeners(session, yes === true) });
+    const result = await withTeacherTold(specialize({ ...choices, ...runListeners(session, yes === true) }), session);
     const exitCode = result.promotion?.promoted === false ? EXIT.notPromoted : EXIT.ok;
     return { json: result, text: await readable(result), exitCode };
   },

@@ -5,7 +5,7 @@ import { llmOptions, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions } from './model-options.js';
 import { describePlan } from './plan-text.js';
 import { duration } from './progress.js';
-import { runListeners, runSwitches, runValues } from './run-session.js';
+import { runListeners, runSwitches, runValues, withTeacherTold } from './run-session.js';
 import { candidateOptions, evaluationOptions, listOptions, specializeCommand } from './specialize.js';
 import { trainingOptions } from './training-options.js';
 
@@ -86,7 +86,7 @@ export const studyCommand: CommandSpec = {
     const choices = { ...given, ...(await runValues(options, session)) } as unknown as StudyOptions;
     if (dryRun) return planned(choices);
     const { study } = await import('../study/study.js');
-    const result = await study({ ...choices, ...runListeners(session, yes === true) });
+    const result = await withTeacherTold(study({ ...choices, ...runListeners(session, yes === true) }), session);
     return { json: result, text: await readable(result) };
   },
 };

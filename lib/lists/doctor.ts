@@ -27,12 +27,12 @@ export interface DoctorOptions extends EntropyOptions {
 /**
  * Examines a teacher before a model is trained by it: what became of the queries of each type, how the scores are
  * spread, how often the positive comes first, and how sharp the teacher's distributions are beside the base model's;
- * and warns where lists carry no signal.
+ * and warns where lists carry no signal. Of a teacher whose scores left no list all but the last is told.
  */
 export async function examineTeacher(input: DoctorInput, options: DoctorOptions): Promise<TeacherReport> {
-  const { signal, listLength, studentTemperature } = options;
+  const { signal, listLength, studentTemperature, teacherTemperature: wanted } = options;
   const tallies = await tallyScores(input, options);
-  const { teacherTemperature, match, byType } = await measureEntropies(input.train, input.student, options);
+  const entropies = input.train.length > 0 ? await measureEntropies(input.train, input.student, options) : undefined;
   const types: Record<string, TypeReport> = Object.create(null);
   for (const [type, tally] of [...tallies].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const { raw, listed, firsts, reciprocal, ties, ...counts } = tally;
@@ -42,12 +42,13 @@ export async function examineTeacher(input: DoctorInput, options: DoctorOptions)
       ...{ positiveFirst: share(firsts), reciprocalRank: share(reciprocal), tiedTop: share(ties) },
       scores: await distribution(raw, signal),
       normalised: await distribution(listed, signal),
-      entropy: byType.get(type),
+      entropy: entropies?.byType.get(type),
     };
   }
   const highestEntropy = Math.log(listLength);
-  const report = { listLength, highestEntropy, teacherTemperature, studentTemperature, match, types };
-  return { ...report, warnings: warningsOf(report, options.teacherTemperature === 'match') };
+  const teacherTemperature = entropies?.teacherTemperature ?? (wanted === 'match' ? undefined : wanted);
+  const report = { listLength, highestEntropy, teacherTemperature, studentTemperature, match: entropies?.match, types };
+  return { ...report, warnings: warningsOf(report, wanted === 'match') };
 }
 
 interface Tally extends Pick<TypeReport, 'queries' | 'dropped' | 'lists' | 'scored'> {

@@ -27,7 +27,7 @@ const FLAT = 0.98;
 /**
  * How sharp the teacher's and the student's distributions over the lists are, and what `match` chooses: by the same
  * lists and the same sample as training.
- * @param lists all of one length
+ * @param lists at least one, all of one length
  */
 export async function measureEntropies(
   lists: readonly TrainingList[],

@@ -49,11 +49,11 @@ export interface TeacherReport {
   listLength: number;
   /** ln(listLength): the entropy of a list of equal scores. */
   highestEntropy: number;
-  /** The temperature that training will use. */
-  teacherTemperature: number;
+  /** The temperature that training will use; absent where `match` is to choose it and there is no list. */
+  teacherTemperature?: number;
   studentTemperature: number;
-  /** What `match` chooses, whether it is used or not. */
-  match: TemperatureMatch;
+  /** What `match` chooses, whether it is used or not; absent where there is no list. */
+  match?: TemperatureMatch;
   /** By query type. */
   types: Record<string, TypeReport>;
   warnings: TeacherWarning[];

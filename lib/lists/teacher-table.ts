@@ -40,6 +40,7 @@ function at(distribution: Distribution | undefined, place: keyof Distribution['p
 }
 
 function temperatures({ teacherTemperature, studentTemperature, match, highestEntropy }: TeacherReport): string[] {
+  if (teacherTemperature === undefined || !match) return ['no list is left, so there is no temperature to choose'];
   const used = teacherTemperature.toPrecision(3);
   const matched = match.temperature.toPrecision(3);
   const chosen = teacherTemperature === match.temperature ? 'as "match" chooses' : `"match" would choose ${matched}`;

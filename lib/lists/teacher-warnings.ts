@@ -13,10 +13,12 @@ export function warningsOf(report: Omit<TeacherReport, 'warnings'>, isMatched: b
   const { match } = report;
   const all: TeacherWarning[] = [];
   for (const [type, found] of Object.entries(report.types)) {
-    const findings = [...flatness(found, { report, isMatched }), ...order(found)];
+    const equal = equalScores(found);
+    // Where scores are equal, what comes first is chance: further warnings would mislead.
+    const findings = equal ? [equal] : [...flatness(found, { report, isMatched }), ...order(found)];
     all.push(...findings.map((finding) => ({ type, ...finding })));
   }
-  if (match.bound) {
+  if (match?.bound) {
     const kind = match.bound === 'lowest' ? 'flat' : 'peaked';
     const problem =
       `No temperature makes the teacher as sharp as the model (mean entropy ${match.studentEntropy.toFixed(2)}): its ` +
@@ -31,17 +33,20 @@ interface Context {
   isMatched: boolean;
 }
 
-function flatness({ dropped, entropy }: TypeReport, { report, isMatched }: Context): Finding[] {
+function equalScores({ dropped, scored, scores }: TypeReport): Finding | undefined {
+  const isOne = scores?.different === 1;
+  if (!isOne && !dropped['equal scores']) return undefined;
+  const which = isOne ? `the same score, ${scores.percentiles.p50}` : 'as good as all the same score';
+  const problem = `The teacher gave the candidates of ${scored} queries ${which}, so none of them has a list`;
+  return { problem, remedy: 'check what the teacher answers; take another for these queries' };
+}
+
+function flatness({ entropy }: TypeReport, { report, isMatched }: Context): Finding[] {
   const findings: Finding[] = [];
-  const equal = dropped['equal scores'] ?? 0;
-  if (equal > 0) {
-    const problem = `The teacher gave all candidates of all ${equal} queries the same score, so none has a list`;
-    findings.push({ problem, remedy: 'check what the teacher answers; take another for these queries' });
-  }
-  if (!entropy) return findings;
-  const { temperature } = report.match;
-  const chosen = `at temperature ${report.teacherTemperature.toPrecision(3)}`;
-  const other = isMatched ? '' : `set teacherTemperature to "match" (${temperature.toPrecision(3)}), or `;
+  const { match, teacherTemperature } = report;
+  if (!entropy || !match || teacherTemperature === undefined) return findings;
+  const chosen = `at temperature ${teacherTemperature.toPrecision(3)}`;
+  const other = isMatched ? '' : `set teacherTemperature to "match" (${match.temperature.toPrecision(3)}), or `;
   if (entropy.flat > MOST_LISTS) {
     const problem = `The teacher is flat ${chosen}: over ${percent(entropy.flat)} of the lists it spreads evenly, and teaches no order`;
     findings.push({

@@ -2,7 +2,7 @@ import type { DroppedQuery } from '../candidates/selection.js';
 import { writeLines } from '../formats/atomic.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import type { Json } from '../hashes.js';
-import { type BuiltLists, buildLists } from '../lists/build.js';
+import { type BuiltLists, buildLists, settleListOptions } from '../lists/build.js';
 import { examineTeacher } from '../lists/doctor.js';
 import type { StudentScores } from '../lists/entropies.js';
 import { writeLists } from '../lists/file.js';
@@ -11,7 +11,7 @@ import { innerProduct } from '../teachers/moments.js';
 import { readTeacherScores } from '../teachers/scores.js';
 import { TRAINING_DEFAULTS } from '../training/options.js';
 import type { Query } from '../types.js';
-import { nothingToTrainOn, readDropped } from './dropped.js';
+import { noLists, readDropped } from './dropped.js';
 import { FILES } from './run-directory.js';
 import type { Stage } from './stage-runner.js';
 import type { Workbench } from './workbench.js';
@@ -40,9 +40,9 @@ export async function listsStage(bench: Workbench): Promise<Stage> {
       await writeJsonl(directory.file('dropped'), dropped, { signal });
       await writeLists(directory.file('train'), built.train, { signal });
       await writeLists(directory.file('dev'), built.dev, { signal });
-      if (built.train.length === 0) throw nothingToTrainOn(directory.file('dropped'), dropped);
       const teacher = await examine(bench, { queries, built, dropped });
       await writeLines(directory.file('teacherDoctor'), [JSON.stringify(teacher, null, 2)]);
+      if (built.train.length === 0) throw noLists(directory.file('dropped'), dropped, teacher);
       const byType = Object.fromEntries(Object.entries(built.counts).map(([type, count]) => [type, { ...count }]));
       const counts = { train: built.train.length, dev: built.dev.length, dropped: built.dropped.length };
       return { ...counts, byType, teacher } as unknown as Json;
@@ -66,7 +66,7 @@ async function examine(bench: Workbench, { queries, built, dropped }: Examined):
   } = options;
   const scores = readTeacherScores(directory.file('scores'), { signal });
   const student = await studentScores(bench);
-  const listLength = built.train[0]!.passages.length;
+  const { listLength } = settleListOptions(options);
   return examineTeacher(
     { queries, dropped, scores, train: built.train, dev: built.dev, student },
     { listLength, teacherTemperature, studentTemperature, temperatureLists, seed, signal },

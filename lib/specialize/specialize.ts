@@ -56,7 +56,8 @@ export interface Specialization {
  * those that build on it.
  * @throws InvalidArgumentError or ListwiseError INVALID_ARGUMENT for options, before any work
  * @throws NotFoundError, DataError, ModelError for what the options name; WriteError for what cannot be written
- * @throws ListwiseError BUSY if another process works in the run directory, NOT_CONFIRMED if `onInvalidate` says no
+ * @throws NoListsError where the teacher left no list; ListwiseError BUSY if another process works in the run directory,
+ *   NOT_CONFIRMED if `onInvalidate` says no
  * @throws `signal.reason` when aborted
  */
 export async function specialize(given: SpecializeOptions): Promise<Specialization> {

@@ -43,7 +43,8 @@ export interface Study extends StudyFacts {
  * variants are trained by the same options, from lists that were split by source passage together.
  * @throws InvalidArgumentError or ListwiseError INVALID_ARGUMENT for options, before any work
  * @throws NotFoundError, DataError, ModelError for what the options name; WriteError for what cannot be written
- * @throws ListwiseError BUSY if another process works in the run directory, NOT_CONFIRMED if `onInvalidate` says no
+ * @throws NoListsError where the teacher left no list; ListwiseError BUSY if another process works in the run directory,
+ *   NOT_CONFIRMED if `onInvalidate` says no
  * @throws `signal.reason` when aborted
  */
 export async function study(given: StudyOptions): Promise<Study> {

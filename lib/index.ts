@@ -70,6 +70,7 @@ export type { ModelOptions } from './models/model.js';
 export type { Pair } from './models/pairs.js';
 export { type PushOptions, type PushPlan, type PushResult, planPush, pushModel } from './models/push.js';
 export type { ModelSettings } from './models/settings.js';
+export { type ProgressDisplay, type ProgressStream, progressDisplay } from './progress.js';
 export type { BatchExport, BatchImport } from './queries/batch.js';
 export type { LlmEndpoint, LlmOptions } from './queries/llm-options.js';
 export type { FailedRecord, QueryRecord } from './queries/outcome.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { duration, progressDisplay } from '../lib/cli/progress.js';
+import { duration, progressDisplay } from '../lib/progress.js';
 
 describe('progressDisplay', () => {
   it('writes a line at once, then every five seconds, with rate and time left', () => {
@@ -47,19 +47,35 @@ describe('progressDisplay', () => {
     expect(text).to.equal('queries: 3 of 10 queries (30 %); 12,345 tokens, cost 0.35; slow\n');
   });
 
-  it('draws a bar no wider than the terminal, with megabytes for bytes', () => {
-    let now = 0;
+  /** A terminal of 60 columns, and what was drawn in each place, by its stage. */
+  function terminal() {
     let text = '';
     const stream = { write: (line: string) => (text += line), isTTY: true, columns: 60, on: () => {}, once: () => {} };
+    const escapes = new RegExp(`${String.fromCharCode(27)}(?:\\[[\\d?]*[a-zA-Z]|\\d)`);
+    return { stream, drawn: (stage: string) => text.split(escapes).filter((part) => part.includes(stage)) };
+  }
+
+  it('draws a bar no wider than the terminal, with megabytes for bytes', () => {
+    let now = 0;
+    const { stream, drawn } = terminal();
     const display = progressDisplay(stream, () => now);
     display.show({ stage: 'download', done: 0, total: 20_000_000, unit: 'bytes' });
     now = 2000;
     display.show({ stage: 'download', done: 10_000_000, total: 20_000_000, unit: 'bytes', note: 'x'.repeat(100) });
     display.end();
-    const escapes = new RegExp(`${String.fromCharCode(27)}(?:\\[[\\d?]*[a-zA-Z]|\\d)`);
-    const drawn = text.split(escapes).filter((part) => part.includes('download'));
-    expect(drawn.at(-1)).to.match(/^download █{12}░{12} {2}50 % {2}10\/20 MB {2}5\.0/);
-    for (const line of drawn) expect(line.trim().length).to.be.below(60);
+    expect(drawn('download').at(-1)).to.match(/^download █{12}░{12} {2}50 % {2}10\/20 MB {2}5\.0/);
+    for (const line of drawn('download')) expect(line.trim().length).to.be.below(60);
+  });
+
+  it('draws no bar where nobody knows how much there is', () => {
+    let now = 0;
+    const { stream, drawn } = terminal();
+    const display = progressDisplay(stream, () => now);
+    display.show({ stage: 'corpus', done: 0, total: 0, unit: 'passages' });
+    now = 2000;
+    display.show({ stage: 'corpus', done: 5000, total: 0, unit: 'passages' });
+    display.end();
+    expect(drawn('corpus').at(-1)!.trim()).to.equal('corpus: 5,000 passages  2,500/s');
   });
 });
 

@@ -1,19 +1,25 @@
 /**
  * Makes all-MiniLM-L6-v2 better at searching Cranfield, and measures on human queries whether it is.
- * `npm run quickstart` runs it; LISTWISE_MODEL names another model, an argument another run directory.
+ * `npm run quickstart` sets up what is missing and runs it; `npm run quickstart -- --help` lists its options.
  */
-import { join, relative } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { formatComparison, specialize } from '../../dist/index.js';
+import { parseArgs } from 'node:util';
+import { formatComparison, progressDisplay, specialize } from '../../dist/index.js';
 import { smallModelDirectory } from '../../dist/setup/model.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const model = process.env.LISTWISE_MODEL ?? smallModelDirectory();
-const output = process.argv[2] ?? fileURLToPath(new URL('../../runs/cranfield', import.meta.url));
+const { maxSteps, model, output } = readArguments();
 
 // Ctrl-C stops; the same command then goes on with the stage it was in.
 const controller = new AbortController();
 process.once('SIGINT', () => controller.abort(new Error('Stopped. The same command goes on from here.')));
+
+/** A path as one would type it here. */
+function shown(path) {
+  const short = relative(process.cwd(), path) || '.';
+  return short.startsWith('..') ? resolve(path) : short;
+}
 
 /** What each stage did, from its counts. */
 const describe = {
@@ -31,26 +37,25 @@ const describe = {
     promoted ? 'the trained model passes the gate' : 'the trained model does not pass the gate',
 };
 
-const isTerminal = process.stderr.isTTY;
-let lastReport = 0;
-
-/** One line that is written over on a terminal; elsewhere a line every ten seconds. */
-function showProgress({ stage, done, total, unit, note }) {
-  if (Date.now() - lastReport < (isTerminal ? 100 : 10_000)) return;
-  lastReport = Date.now();
-  const amount = total > 0 ? `${Math.floor(done)} of ${total}` : done;
-  const line = `  ${stage}: ${amount} ${unit}${note ? `, ${note}` : ''}`;
-  process.stderr.write(isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
-}
+// A bar on a terminal, else a line every few seconds, with rate and time left.
+const progress = progressDisplay(process.stderr);
 
 function showStage({ stage, status, counts, seconds, reason }) {
-  if (isTerminal) process.stderr.write('\r\x1b[K');
-  if (status === 'done') console.log(`${stage.padEnd(11)} ${describe[stage](counts)} (${seconds.toFixed(1)} s)`);
-  if (status === 'reused') console.log(`${stage.padEnd(11)} ${describe[stage](counts)} (done before)`);
-  if (status === 'invalidated') console.log(`${stage.padEnd(11)} is done again: ${reason}`);
+  const line = {
+    done: () => `${describe[stage](counts)} (${seconds.toFixed(1)} s)`,
+    reused: () => `${describe[stage](counts)} (done before)`,
+    continued: () => 'was begun before, goes on',
+    invalidated: () => `is done again: ${reason}`,
+  }[status]?.();
+  if (line) say(`${stage.padEnd(11)} ${line}`);
 }
 
-console.log(`Specialising all-MiniLM-L6-v2 to Cranfield (${relative(process.cwd(), output) || '.'}).\n`);
+function say(text) {
+  progress.end();
+  console.log(text);
+}
+
+say(`Specialising ${basename(model)} to Cranfield (${shown(output)}).\n`);
 
 const result = await specialize({
   corpus: here,
@@ -68,22 +73,24 @@ const result = await specialize({
   evaluateEvery: 5,
   // A few minutes' training is seldom enough to pass the gate; trying mixtures of weights would take another minute.
   mixingShares: [],
+  ...(maxSteps && { maxSteps }),
   signal: controller.signal,
-  onProgress: showProgress,
+  onProgress: (one) => progress.show(one),
   onStage: showStage,
 }).catch((error) => {
+  progress.end();
   if (error !== controller.signal.reason) throw error;
   console.error(`\n${error.message}`);
   process.exit(130);
 });
 
 const { promotion, evaluation, seconds } = result;
-const place = relative(process.cwd(), promotion.promoted ? result.model : result.trained);
-console.log(`
+const place = shown(promotion.promoted ? result.model : result.trained);
+say(`
 ${formatComparison(evaluation.comparison, { examples: 2 })}
 ${promotion.text}
 
-The trained model is in ${place} (whole run: ${Math.round(seconds)} s); ${relative(process.cwd(), result.report)} shows all of it.
+The trained model is in ${place} (whole run: ${Math.round(seconds)} s); ${shown(result.report)} shows all of it.
 To use it from Node:
 
   import { Embedder } from 'listwise';
@@ -95,3 +102,33 @@ and from Python:
   from sentence_transformers import SentenceTransformer
   model = SentenceTransformer('${place}')
   vectors = model.encode(['heat transfer in a boundary layer'])`);
+
+function readArguments() {
+  const usage = `Usage: npm run quickstart -- [options]
+
+  --max-steps <count>   fewer steps of training, to see every stage sooner, or more (default: 5)
+  --model <directory>   another model, or its name on the Hub (default: all-MiniLM-L6-v2)
+  --output <directory>  the run directory (default: runs/cranfield)
+  --help                print this`;
+  const text = { type: 'string' };
+  try {
+    const { values } = parseArgs({
+      options: { 'max-steps': text, model: text, output: text, help: { type: 'boolean' } },
+    });
+    if (values.help) {
+      console.log(usage);
+      process.exit();
+    }
+    const steps = values['max-steps'];
+    if (steps !== undefined && !/^[1-9]\d*$/.test(steps))
+      throw new Error(`--max-steps ${steps}: expected a whole number above 0.`);
+    return {
+      maxSteps: steps && Number(steps),
+      model: values.model ?? smallModelDirectory(),
+      output: values.output ?? fileURLToPath(new URL('../../runs/cranfield', import.meta.url)),
+    };
+  } catch (error) {
+    console.error(`${error.message}\n\n${usage}`);
+    process.exit(2);
+  }
+}

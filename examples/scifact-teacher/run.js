@@ -8,7 +8,14 @@ import { existsSync, statSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compare, formatComparison, specialize, trainCrossEncoder, writeLabelledLists } from '../../dist/index.js';
+import {
+  compare,
+  formatComparison,
+  progressDisplay,
+  specialize,
+  trainCrossEncoder,
+  writeLabelledLists,
+} from '../../dist/index.js';
 
 const { values } = parseArgs({
   options: {
@@ -35,12 +42,11 @@ const maxLength = Number(values['max-length']);
 const controller = new AbortController();
 process.once('SIGINT', () => controller.abort(new Error('Stopped. The same command goes on from here.')));
 const { signal } = controller;
-let lastReport = 0;
-const onProgress = ({ stage, done, total, unit, note }) => {
-  if (Date.now() - lastReport < 10_000) return;
-  lastReport = Date.now();
-  const amount = total > 0 ? `${Math.floor(done)} of ${total}` : Math.floor(done);
-  process.stderr.write(`  ${stage}: ${amount} ${unit}${note ? `, ${note}` : ''}\n`);
+const progress = progressDisplay(process.stderr);
+const onProgress = (one) => progress.show(one);
+const say = (text) => {
+  progress.end();
+  console.log(text);
 };
 const work = { signal, onProgress };
 
@@ -52,7 +58,7 @@ async function makeLists() {
   const source = queries ? { queries } : { data, split: 'train' };
   const listLength = Number(values['list-length']);
   const made = await writeLabelledLists({ corpus: data, ...source, model, listLength, output: place, ...work });
-  console.log(`lists: ${made.train} to train on, ${made.devLists} to stop by, ${made.dropped} queries dropped`);
+  say(`lists: ${made.train} to train on, ${made.devLists} to stop by, ${made.dropped} queries dropped`);
   return files;
 }
 
@@ -78,7 +84,7 @@ async function teachBy(name, teacher) {
     ...{ passageMaxLength: 256, batchSize: 128, learningRate: 5e-5, epochs: 4, k: 100 },
     ...{ measures: ['nDCG@10', 'R@100'], mixingShares: [], ...work },
   });
-  console.log(`\nTaught by ${name}:\n${formatComparison(evaluation.comparison, { examples: 0 })}\n${promotion.text}`);
+  say(`\nTaught by ${name}:\n${formatComparison(evaluation.comparison, { examples: 0 })}\n${promotion.text}`);
 }
 
 try {
@@ -87,15 +93,14 @@ try {
     ...{ loss, maxLength, batchSize: Number(values['batch-size']), epochs: Number(values.epochs) },
     ...{ learningRate: Number(values['learning-rate']), ...work },
   });
-  console.log(
-    `cross-encoder: ${steps} steps, loss on dev ${base.loss.toFixed(4)} → ${best.loss.toFixed(4)}; ${directory}`,
-  );
-  console.log(`\n${formatComparison(await measure(directory), { examples: 2 })}`);
+  say(`cross-encoder: ${steps} steps, loss on dev ${base.loss.toFixed(4)} → ${best.loss.toFixed(4)}; ${directory}`);
+  say(`\n${formatComparison(await measure(directory), { examples: 2 })}`);
   if (values.specialize) {
     await teachBy('fused', 'fused');
     await teachBy('cross-encoder', { kind: 'cross-encoder', model: directory, maxLength });
   }
 } catch (error) {
+  progress.end();
   if (error !== signal.reason) throw error;
   console.error(`\n${error.message}`);
   process.exit(130);

@@ -1,5 +1,5 @@
+import { type ProgressStream, progressDisplay } from '../progress.js';
 import type { Progress } from '../types.js';
-import { type ProgressStream, progressDisplay } from './progress.js';
 
 /** How much a command tells while it works. */
 export type Loudness = 'quiet' | 'normal' | 'verbose';

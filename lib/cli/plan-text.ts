@@ -1,7 +1,7 @@
+import { duration } from '../progress.js';
 import { describeInvalidation } from '../specialize/invalidation.js';
 import type { RunPlan, StagePlan } from '../specialize/plan.js';
 import type { Estimate } from '../specialize/stage-runner.js';
-import { duration } from './progress.js';
 
 /** A plan for people: a line a stage, what would be lost, and the sums. */
 export function describePlan(plan: RunPlan<string>): string {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError as BadValue, Command, CommanderError, Option } from 'commander';
+import type { ProgressStream } from '../progress.js';
 import type { Progress } from '../types.js';
 import { type CommandSpec, EXIT, flagOf, type OptionSpec, type Outcome, type Session, UsageError } from './command.js';
 import { compareCommand } from './compare.js';
@@ -12,7 +13,6 @@ import { explainFailure, traceOf } from './failure.js';
 import { interruptible } from './interrupt.js';
 import { listsCommand } from './lists.js';
 import { JsonLog, type Log, TextLog } from './log.js';
-import type { ProgressStream } from './progress.js';
 import { promptsCommand } from './prompts.js';
 import { pushCommand } from './push.js';
 import { queriesCommand } from './queries.js';

@@ -1,6 +1,7 @@
 import { ListwiseError } from '../errors.js';
 import type { TeacherReport } from '../lists/teacher-report.js';
 import { formatTeacherReport } from '../lists/teacher-table.js';
+import { duration } from '../progress.js';
 import type { QueryEstimate } from '../queries/writing.js';
 import { NoListsError } from '../specialize/dropped.js';
 import { describeInvalidation, type Invalidation } from '../specialize/invalidation.js';
@@ -9,7 +10,6 @@ import type { StepRecord } from '../training/log.js';
 import type { TrainingEvent } from '../training/run-start.js';
 import type { OptionSpec, Session } from './command.js';
 import { estimateInWords, llmValues } from './llm-options.js';
-import { duration } from './progress.js';
 import { teacherValue } from './teacher-option.js';
 import { tellEvent } from './train.js';
 

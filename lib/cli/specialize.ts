@@ -1,3 +1,4 @@
+import { duration } from '../progress.js';
 import type { SpecializeOptions } from '../specialize/options.js';
 import type { Specialization } from '../specialize/specialize.js';
 import { STAGES } from '../specialize/stages.js';
@@ -5,7 +6,6 @@ import { type CommandSpec, EXIT, grouped, type OptionSpec, type Outcome } from '
 import { CORPUS_HELP, corpusReadingOptions, leavingOutOptions } from './corpus-options.js';
 import { llmOptions, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
-import { duration } from './progress.js';
 import { runListeners, runSwitches, runValues, withTeacherTold } from './run-session.js';
 import { teacherOption } from './teacher-option.js';
 import { trainingOptions } from './training-options.js';

@@ -1,7 +1,7 @@
+import { duration, progressLine } from '../progress.js';
 import type { RunStatus, StageStatus } from '../specialize/status.js';
 import type { CommandSpec } from './command.js';
 import { UsageError } from './command.js';
-import { duration, progressLine } from './progress.js';
 import { counted } from './run-session.js';
 
 export const statusCommand: CommandSpec = {

@@ -1,10 +1,10 @@
+import { duration } from '../progress.js';
 import type { StudyOptions } from '../study/options.js';
 import type { Study } from '../study/study.js';
 import { type CommandSpec, grouped, type OptionSpec, type Outcome } from './command.js';
 import { llmOptions, whenSpentOption, writingOptions } from './llm-options.js';
 import { loadingOptions } from './model-options.js';
 import { describePlan } from './plan-text.js';
-import { duration } from './progress.js';
 import { runListeners, runSwitches, runValues, withTeacherTold } from './run-session.js';
 import { candidateOptions, evaluationOptions, listOptions, specializeCommand } from './specialize.js';
 import { trainingOptions } from './training-options.js';

@@ -1,10 +1,10 @@
+import { duration } from '../progress.js';
 import type { CrossEncoderTrainingOptions } from '../training/cross-encoder-options.js';
 import type { EarlierRun, TrainingEvent } from '../training/run-start.js';
 import type { CrossEncoderTrainingResult } from '../training/train-cross-encoder.js';
 import { type CommandSpec, grouped, type OptionSpec } from './command.js';
 import { corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions } from './model-options.js';
-import { duration } from './progress.js';
 import { agree, listInputs, runOptions, tellEvent, withCorpora, yesSwitch } from './train.js';
 
 const ownOptions: readonly OptionSpec[] = [

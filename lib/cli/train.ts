@@ -2,6 +2,7 @@ import { type Corpus, type CorpusOptions, corpusOptionsOf } from '../corpus/corp
 import { ListwiseError } from '../errors.js';
 import { resolveModel } from '../models/hub.js';
 import { tokenCounter } from '../models/token-counter.js';
+import { duration } from '../progress.js';
 import type { TrainingOptions } from '../training/options.js';
 import { describePlan } from '../training/planner.js';
 import type { TrainingResult } from '../training/result.js';
@@ -11,7 +12,6 @@ import { type SourceOptions, settleSources } from '../training/sources.js';
 import { type CommandSpec, grouped, type OptionSpec, type Session } from './command.js';
 import { CORPUS_HELP, corpusOf, corpusReadingOptions } from './corpus-options.js';
 import { loadingOptions, modelOption } from './model-options.js';
-import { duration } from './progress.js';
 import { trainingOptions } from './training-options.js';
 
 /** What every training run takes, whatever it trains. */

@@ -1,5 +1,5 @@
 import { SingleBar } from 'cli-progress';
-import type { Progress } from '../types.js';
+import type { Progress } from './types.js';
 
 export interface ProgressStream {
   write(text: string): unknown;
@@ -7,13 +7,20 @@ export interface ProgressStream {
   columns?: number | undefined;
 }
 
-/** Shows how far long work is. `end` must be called before anything else is written. */
+/** Shows how far long work is. */
 export interface ProgressDisplay {
   show(progress: Progress): void;
+  /** To be called when the work is over, and before anything else is written to the terminal. */
   end(): void;
 }
 
-/** A bar on a terminal, else a plain line every few seconds. */
+/**
+ * Shows what `onProgress` reports, with rate and time left: a bar on a terminal, else a plain line every few seconds.
+ * @example
+ * const display = progressDisplay(process.stderr);
+ * await embedder.encode(texts, { onProgress: (progress) => display.show(progress) });
+ * display.end();
+ */
 export function progressDisplay(stream: ProgressStream, now: () => number = Date.now): ProgressDisplay {
   return stream.isTTY ? new Bar(stream, now) : new Lines(stream, now);
 }
@@ -107,12 +114,12 @@ class Bar implements ProgressDisplay {
     if (this.#pace.follow(progress)) {
       this.end();
       this.#bar = this.#newBar();
-      this.#bar.start(Math.max(total, done), done, { stage, count: '', pace: '' });
+      this.#bar.start(Math.max(total, done), done, { stage, count: '', pace: '', isCounted: total > 0 });
     }
     const count = total > 0 ? `${amount(done, unit)}/${amount(total, unit)}` : amount(done, unit);
     const pace = tailOf({ ...progress, ...this.#pace.rate(progress) });
     this.#bar?.setTotal(Math.max(total, done));
-    this.#bar?.update(done, { stage, count: `${count} ${unitName(unit)}`, pace });
+    this.#bar?.update(done, { stage, count: `${count} ${unitName(unit)}`, pace, isCounted: total > 0 });
   }
 
   end(): void {
@@ -124,20 +131,31 @@ class Bar implements ProgressDisplay {
     return new SingleBar({
       stream: this.stream as NodeJS.WritableStream,
       format: (_options, { progress }, payload) => this.#line(progress, payload),
-      hideCursor: true,
+      // Nothing of the terminal is changed that somebody would have to restore, however the process ends.
+      hideCursor: false,
+      linewrap: true,
       fps: 8,
-      // Ours restores the cursor on Ctrl-C; the library's own handler would end the process.
+      // The library's own handler of Ctrl-C would end the process.
       gracefulExit: false,
     });
   }
 
   /** Cut to the terminal's width, since a line that wraps cannot be drawn over. */
-  #line(progress: number, { stage, count, pace }: { stage: string; count: string; pace: string }): string {
+  #line(progress: number, { stage, count, pace, isCounted }: Payload): string {
     const filled = Math.round(progress * 24);
-    const bar = `${'█'.repeat(filled)}${'░'.repeat(24 - filled)}`;
     const percent = `${Math.floor(progress * 100)} %`.padStart(5);
-    return `${stage} ${bar} ${percent}  ${count}  ${pace}`.slice(0, (this.stream.columns ?? 80) - 1);
+    const bar = isCounted ? ` ${'█'.repeat(filled)}${'░'.repeat(24 - filled)} ${percent} ` : ':';
+    return `${stage}${bar} ${count}  ${pace}`.slice(0, (this.stream.columns ?? 80) - 1);
   }
+}
+
+/** What the bar's line says beside the share that is done. */
+interface Payload {
+  stage: string;
+  count: string;
+  pace: string;
+  /** Whether it is known how much there is to do. */
+  isCounted: boolean;
 }
 
 /** Items a second, or, where one takes a second or more, seconds an item. */

@@ -1,5 +1,5 @@
-import { existsSync, rmSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, rmSync, truncateSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Random } from '../lib/random.js';
@@ -57,6 +57,24 @@ describe('trainListwise, started again,', () => {
     expect(steps[0]).to.equal(7);
     expect(resultOf(output)).to.deep.equal(resultOf(whole));
     expect(existsSync(join(output, 'checkpoints')), 'checkpoints of a finished run').to.equal(false);
+  });
+
+  it('refuses moments of another step than the checkpoint says', async () => {
+    const output = newOutput();
+    await trainUntil(7, { ...quick, ...task, output });
+    const [earlier, later] = [4, 6].map((step) =>
+      join(output, 'checkpoints', `step-${step}`, 'optimizer.safetensors'),
+    ) as [string, string];
+    copyFileSync(earlier, later);
+    const error = await rejection(trainListwise({ ...quick, ...task, output }));
+    expect(error).to.have.property('code', 'BAD_DATA');
+    expect(error.message).to.equal(
+      `${later}: Expected the moments after 6 steps, as the checkpoint says, but these are after 4; remove the ` +
+        "checkpoint's directory to go on from the one before it.",
+    );
+    rmSync(dirname(later), { recursive: true });
+    const { events } = await trainAndHear({ ...quick, ...task, output });
+    expect(events).to.deep.equal([{ kind: 'resumed', step: 4 }]);
   });
 
   it('goes on without dev lists too', async () => {

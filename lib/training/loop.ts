@@ -1,3 +1,4 @@
+import { DataError } from '../errors.js';
 import type { AnyLosses, BatchArgs, PairBatchArgs } from '../native.js';
 import { nextOf, oneAhead, type PlacedBatch, trainingBatches } from './batch-stream.js';
 import type { Batch } from './batches.js';
@@ -55,9 +56,14 @@ export class TrainingLoop {
     this.#memory = new StepMemory(this.#trainer, { ...parts, device: encoder.device });
   }
 
-  /** Takes over the optimiser's moments of a checkpoint. */
-  loadMoments(file: string): Promise<void> {
-    return this.#trainer.loadState(file);
+  /** Takes over the optimiser's moments of a checkpoint. @throws DataError if they are of another step than the state */
+  async loadMoments(file: string): Promise<void> {
+    await this.#trainer.loadState(file);
+    const { steps } = this.#trainer;
+    const { step } = this.#parts.state;
+    if (steps === step) return;
+    const problem = `Expected the moments after ${step} steps, as the checkpoint says, but these are after ${steps}`;
+    throw new DataError({ file }, `${problem}; remove the checkpoint's directory to go on from the one before it.`);
   }
 
   /**
@@ -148,6 +154,8 @@ export class TrainingLoop {
     this.#ranShort = result.shortages > 0;
     options.onStep?.(record);
     this.#reportStep(0, `loss ${result.loss.toFixed(4)}`);
+    // Not earlier: the weights are those after this step, and a checkpoint must say so.
+    options.signal?.throwIfAborted();
   }
 
   async #evaluate(): Promise<void> {

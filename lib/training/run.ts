@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ListwiseError } from '../errors.js';
 import { removeLeftovers } from '../formats/leftovers.js';
 import { makeDirectory, writing } from '../formats/writing.js';
 import { hashFile } from '../hashes.js';
@@ -123,6 +124,13 @@ async function writeCheckpoint(
 ): Promise<void> {
   const { facts, log, trainer } = parts;
   const { step, earlyStopping } = facts.state;
+  if (trainer.steps !== step) {
+    // Where a step's result was lost on the way: such weights would be gone on from as those of an earlier step.
+    throw new ListwiseError(
+      'INTERNAL',
+      `Expected the weights after ${step} steps for the checkpoint but they are after ${trainer.steps}; it was not written.`,
+    );
+  }
   await log.sync();
   // At step 0 the weights are the base model's, and there are no moments.
   const best = hasDev(data) && step > 0 ? kept.weights : undefined;

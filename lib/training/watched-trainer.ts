@@ -56,12 +56,23 @@ export class WatchedTrainer {
     this.#remedy = remedy;
   }
 
+  /**
+   * One step. It resolves wherever the weights were changed and all is finite, also where an abort came too late to
+   * prevent that: whoever stops must count this step first.
+   */
   step(args: StepArgs | PairStepArgs, watch: WatchOptions): Promise<StepFacts & AnyLosses> {
     return this.#watch(() => this.#trainer.step(args), watch);
   }
 
-  evaluate(args: BatchArgs | PairBatchArgs, watch: WatchOptions): Promise<AnyLosses> {
-    return this.#watch(() => this.#trainer.evaluate(args), watch);
+  async evaluate(args: BatchArgs | PairBatchArgs, watch: WatchOptions): Promise<AnyLosses> {
+    const losses = await this.#watch(() => this.#trainer.evaluate(args), watch);
+    watch.signal?.throwIfAborted();
+    return losses;
+  }
+
+  /** Steps that the weights and moments have behind them. */
+  get steps(): number {
+    return this.#trainer.steps;
   }
 
   /** Writes the optimiser's moments. Not before the first step. */
@@ -87,18 +98,20 @@ export class WatchedTrainer {
     const { signal, what, queryIds } = watch;
     const stop = new AbortController();
     const unlink = passOn(signal, stop);
+    let failure: { error: unknown } | undefined;
     // Thrown inside a timer, an error of onShare would end the process.
     const timer = setInterval(() => {
       try {
         this.#report(watch);
       } catch (error) {
         clearInterval(timer);
+        failure = { error };
         stop.abort(error);
       }
     }, POLL_MS);
     try {
       const result = await runJob(start, stop.signal);
-      stop.signal.throwIfAborted();
+      if (failure) throw failure.error;
       const wrong = Object.entries(result).find(([, value]) => !Number.isFinite(value));
       if (!wrong) return result;
       throw new NotFiniteError(`${what} stopped: ${wrong[0]} is ${wrong[1]}`, this.#remedy, queryIds());

@@ -33,7 +33,7 @@ export interface ModelChoice {
 }
 
 const DEPTH = 1000;
-/** Passages that are encoded and searched together: their texts and embeddings are all that stands in memory. */
+/** So many passages' texts and embeddings are all that stands in memory. */
 const WINDOW = 16_384;
 
 /** Queries, and the passages to search for each of them: an array, or a stream that says how many they are. */
@@ -46,15 +46,17 @@ export type Searched = { queries: readonly Query[] } & (
  * The passages that an encoder finds for each query of a collection by exact search, best first, without the passage
  * whose id equals the query's. The corpus is searched as it is encoded, so neither its texts nor its embeddings need
  * stand in memory whole.
- * @throws InvalidArgumentError if k is no whole number from 1; what the encoder and searchEmbeddings throw
+ * @param options `window` is how many passages are encoded and searched together, 16,384 by default
+ * @throws InvalidArgumentError if k or the window is no whole number from 1; what the encoder and searchEmbeddings throw
  */
 export async function retrieve(
   encoder: TextEmbedder,
   searched: Searched,
-  options: RetrievalOptions = {},
+  options: RetrievalOptions & { window?: number } = {},
 ): Promise<Run> {
-  const { k: depth = DEPTH, maxLength, signal, onProgress } = options;
+  const { k: depth = DEPTH, maxLength, window: size = WINDOW, signal, onProgress } = options;
   checkWhole('k', depth);
+  checkWhole('window', size);
   const { queries } = searched;
   const total = 'size' in searched ? searched.size : searched.corpus.length;
   const k = Math.min(depth, total);
@@ -63,14 +65,8 @@ export async function retrieve(
   const { dimension } = encoder;
   const search = await ExactSearch.open({ queries: rows, dimension, k: Math.max(k, 1), signal });
   const passageIds: string[] = [];
-  for await (const window of windowsOf(searched.corpus, signal)) {
-    const start = passageIds.length;
-    const report = (progress: Progress) => onProgress?.({ ...progress, done: start + progress.done, total });
-    const work = { maxLength, signal, onProgress: report };
-    const embeddings = await encoder.encode(window.texts, { kind: 'passage', ...work });
-    const onShare = (share: number) =>
-      report({ stage: 'searching', done: Math.floor(share * window.ids.length), total, unit: 'passages' });
-    await search.add(embeddings, { signal, onShare });
+  for await (const window of windowsOf(searched.corpus, size, signal)) {
+    await searchWindow(window, { encoder, search, start: passageIds.length, total, maxLength, signal, onProgress });
     for (const id of window.ids) passageIds.push(id);
   }
   const queryIds = queries.map(({ id }) => id);
@@ -83,8 +79,28 @@ interface Window {
   texts: string[];
 }
 
+interface WindowSearch extends LongWork {
+  encoder: TextEmbedder;
+  search: ExactSearch;
+  /** Passages before this window, and in all. */
+  start: number;
+  total: number;
+  maxLength: number | undefined;
+}
+
+/** A function of its own, so that nothing of a window is still held when the next one is encoded. */
+async function searchWindow({ ids, texts }: Window, parts: WindowSearch): Promise<void> {
+  const { encoder, search, start, total, maxLength, signal, onProgress } = parts;
+  const report = (progress: Progress) => onProgress?.({ ...progress, done: start + progress.done, total });
+  const embeddings = await encoder.encode(texts, { kind: 'passage', maxLength, signal, onProgress: report });
+  const onShare = (share: number) =>
+    report({ stage: 'searching', done: Math.floor(share * ids.length), total, unit: 'passages' });
+  await search.add(embeddings, { signal, onShare });
+}
+
 async function* windowsOf(
   corpus: Iterable<Passage> | AsyncIterable<Passage>,
+  size: number,
   signal?: AbortSignal,
 ): AsyncGenerator<Window> {
   const breathe = breather(signal);
@@ -92,7 +108,7 @@ async function* windowsOf(
   for await (const passage of corpus) {
     window.ids.push(passage.id);
     window.texts.push(passageText(passage));
-    if (window.ids.length === WINDOW) {
+    if (window.ids.length === size) {
       yield window;
       window = { ids: [], texts: [] };
     }

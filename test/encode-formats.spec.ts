@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Session } from '../lib/cli/command.js';
@@ -64,6 +64,21 @@ describe('encode, into other formats', function () {
     expect(about).to.deep.equal(record);
   });
 
+  it('writes .npy that numpy loads and maps', async function () {
+    skipWithoutPython(this);
+    const output = at('.npy');
+    await encode(output);
+    const program =
+      'import json, numpy, sys; a = numpy.load(sys.argv[1]); m = numpy.load(sys.argv[1], mmap_mode="r"); ' +
+      'print(json.dumps([str(a.dtype), a.shape, a.flags["C_CONTIGUOUS"], a.tolist(), bool((a == m).all())]))';
+    const python = process.env.LISTWISE_TEST_PYTHON ?? 'python3';
+    const { stdout, stderr } = spawnSync(python, ['-c', program, output], { encoding: 'utf8' });
+    expect(stdout, stderr).to.not.equal('');
+    const [type, shape, isByRows, rows, isMapped] = JSON.parse(stdout);
+    expect([type, shape, isByRows, isMapped]).to.deep.equal(['float32', [passages.length, 32], true, true]);
+    expect(Float32Array.from(rows.flat())).to.deep.equal(expected);
+  });
+
   it('says what the vectors are of beside every format', async () => {
     for (const ending of ['.npy', '.jsonl']) {
       const output = at(ending);
@@ -88,6 +103,21 @@ describe('encode, into other formats', function () {
     await encode(output, { model: other, ifExists: 'replace' });
     expect(recordAt(output).model).to.equal(other);
     await encode(output, { model: other });
+  });
+
+  it('refuses to write where embeddings are of which nothing says the model, unless told to', async () => {
+    const output = at('.jsonl');
+    await encode(output);
+    const before = readFileSync(output, 'utf8');
+    rmSync(`${output}.json`);
+    const error = await rejection(encode(output) as Promise<unknown>);
+    expect(error).to.have.property('code', 'BAD_DATA');
+    expect(error.message)
+      .to.contain(`Expected ${output}.json beside the embeddings that are there`)
+      .and.to.contain('embed everything anew (--if-exists replace), or name another output');
+    expect(readFileSync(output, 'utf8')).to.equal(before);
+    await encode(output, { ifExists: 'replace' });
+    expect(recordAt(output).model).to.equal(model);
   });
 
   it('refuses other endings, and to append to a file', async () => {
@@ -130,6 +160,20 @@ describe('encode, into other formats', function () {
       const other = encode(output, { model: writeTinyModel(undefined, { seed: 2 }), ifExists: 'append' });
       expect((await rejection(other as Promise<unknown>)).message).to.contain('Vectors of two models do not compare');
       expect(await table.countRows()).to.equal(5);
+    });
+
+    it('is not appended to where a table was made elsewhere', async function () {
+      if (!lance) this.skip();
+      const output = at('.lance');
+      const database = await lance.connect(join(output, '..'));
+      const foreign = await database.createTable('out', [
+        { id: 'old', text: 'old', vector: [...expected.slice(0, 32)] },
+      ]);
+      const error = await rejection(encode(output, { ifExists: 'append' }) as Promise<unknown>);
+      expect(error.message)
+        .to.contain(`Expected ${output}.json beside the embeddings that are there`)
+        .and.to.contain('--if-exists replace');
+      expect(await foreign.countRows()).to.equal(1);
     });
 
     if (!lance) {

@@ -5,6 +5,7 @@ import { Embeddings } from '../lib/candidates/embeddings.js';
 import { LanceRetriever } from '../lib/candidates/lancedb.js';
 import { loadCorpus } from '../lib/corpus/corpus.js';
 import { Embedder } from '../lib/embedder.js';
+import { recordOf } from '../lib/embeddings/file.js';
 import { readTrecRun } from '../lib/formats/trec.js';
 import { Random } from '../lib/random.js';
 import { searchEmbeddings, toRun } from '../lib/search.js';
@@ -123,6 +124,26 @@ describe('LanceRetriever', () => {
       for (const [i, { score }] of nearest.get(query)!.entries()) expect(score).to.be.closeTo(found[i]!.score, 1e-4);
     }
     expect((await readTrecRun(join(output, 'candidates', 'lancedb-text-mine.trec'))).size).to.equal(dense.size);
+    const record = await recordOf(embedder, {
+      model,
+      kind: 'passage',
+      texts: [],
+      signal: new AbortController().signal,
+    });
+    const withRecord = async (change: object) => {
+      await writeFile(`${place}.lance.json`, JSON.stringify({ ...record, ids: [], ...change }));
+      const output = join(temporaryDirectory(), 'run');
+      return specialize({ ...options, output, retrievers: [`lancedb:${place}`, `lancedb-text:${place}`] });
+    };
+    const other = await rejection(withRecord({ modelHash: 'f'.repeat(64), model: 'the/other' }));
+    expect(other).to.have.property('code', 'BAD_DATA');
+    expect(other.message)
+      .to.contain(`${place}.lance.json (field "modelHash")`)
+      .and.to.contain(`they have the/other and these ${model}`)
+      .and.to.contain('write the table anew with this model (`encode`), or leave this retriever out');
+    const prompts = { query: 'q: ', passage: '' };
+    expect((await rejection(withRecord({ prompts }))).message).to.contain('(field "prompts")');
+    await withRecord({ model: 'under/another/name' });
     const missing = specialize({ ...options, retrievers: [`lancedb:${home}/db/other`] });
     expect((await rejection(missing)).message).to.contain('but its tables are: mine.');
   });

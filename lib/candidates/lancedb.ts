@@ -76,6 +76,11 @@ export class LanceRetriever implements CandidateRetriever {
     throw new DataError({ file: place }, `Expected a column "_id" or "id" but the table has ${columns.join(', ')}.`);
   }
 
+  /** Where the table lies, and beside it the record that `encode` writes of what its vectors are of. */
+  static fileOf(place: string): string {
+    return place.endsWith('.lance') ? place : `${place}.lance`;
+  }
+
   /** The table's version, which rises with each change. */
   async version(): Promise<string> {
     return `version ${await this.#table.version()}`;

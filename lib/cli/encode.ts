@@ -1,6 +1,6 @@
 import { passageText } from '../corpus/passage.js';
 import type { CountTokens } from '../corpus/splitter.js';
-import { checkSameSpace, recordOf } from '../embeddings/file.js';
+import { checkMayWrite, recordOf } from '../embeddings/file.js';
 import { type IfExists, ifExistsChoices, openTarget } from '../embeddings/target.js';
 import { readQueries } from '../formats/beir.js';
 import { type CommandSpec, grouped, type Session } from './command.js';
@@ -16,7 +16,8 @@ export const encodeCommand: CommandSpec = {
     'embedding); .jsonl, a line {"_id", "embedding"} for each text; or .lance, a LanceDB table (`npm install ' +
     '@lancedb/lancedb apache-arrow` once). Embeddings have unit length, so an inner product is a cosine.\n\nBeside it, ' +
     '<output>.json says which model, prefixes, length and texts they are of. Where that names another model than ' +
-    'the one given, nothing is written: vectors of two models do not compare.',
+    'the one given, or is missing beside embeddings that are there, nothing is written: vectors of two models do not ' +
+    'compare.',
   options: [
     modelOption,
     { name: 'input', kind: 'text', value: 'path', required: true, help: 'file or directory of texts' },
@@ -54,7 +55,7 @@ export const encodeCommand: CommandSpec = {
     const { ids, texts } = await readTexts(input, { ...options, kind }, { ...session, countTokens });
     const record = await recordOf(embedder, { model, kind, texts, maxLength, signal });
     // Before the work, which may take hours.
-    if (ifExists !== 'replace') await checkSameSpace(output, record);
+    if (ifExists !== 'replace') await checkMayWrite(output, record);
     const values = await embedder.encode(texts, { kind, maxLength, signal, onProgress });
     await target.write({ record: { ...record, ids }, texts, values, signal });
     return {

@@ -41,20 +41,29 @@ export async function recordOf(
   embedder: Embedder,
   { model, kind, texts, maxLength, signal }: RecordChoices,
 ): Promise<Omit<EmbeddingsRecord, 'ids'>> {
-  const { pooling, normalize, queryPrefix, passagePrefix, queryMaxLength } = embedder.settings;
+  const { queryPrefix, passagePrefix, queryMaxLength } = embedder.settings;
   const own = kind === 'query' ? queryMaxLength : embedder.maxLength;
   return {
-    model,
-    modelHash: await hashModel(embedder.directory, signal),
+    ...(await spaceOf(embedder, model, signal)),
     kind,
     prefix: kind === 'query' ? queryPrefix : passagePrefix,
-    prompts: { query: queryPrefix, passage: passagePrefix },
-    pooling,
-    normalize,
     maxLength: maxLength ?? own,
-    dimension: embedder.dimension,
     textsHash: await hashTexts(texts, signal),
   };
+}
+
+/** What two vectors must have in common to be compared. */
+const SPACE = ['modelHash', 'prompts', 'pooling', 'normalize', 'dimension'] as const;
+
+/** The space that a model's vectors lie in. Of `model`, its name, only messages speak. */
+export type Space = Pick<EmbeddingsRecord, 'model' | (typeof SPACE)[number]>;
+
+/** The space of an embedder's vectors. @param model the embedder's model as its user named it */
+export async function spaceOf(embedder: Embedder, model: string, signal?: AbortSignal): Promise<Space> {
+  const { pooling, normalize, queryPrefix, passagePrefix } = embedder.settings;
+  const modelHash = await hashModel(embedder.directory, signal);
+  const prompts = { query: queryPrefix, passage: passagePrefix };
+  return { model, modelHash, prompts, pooling, normalize, dimension: embedder.dimension };
 }
 
 /** Writes the matrix as .npy and its record beside it. */
@@ -100,26 +109,41 @@ export async function readEmbeddings(
   throw new DataError({ file }, problem);
 }
 
-/** What two vectors must have in common to be compared. */
-const SPACE = ['modelHash', 'prompts', 'pooling', 'normalize', 'dimension'] as const;
+/**
+ * Checks that new embeddings may stand where others are, or beside them: both are of one model, read in one way.
+ * @param output where the others are, if there are any
+ * @throws DataError naming what differs, or the record that is missing beside embeddings of whatever origin
+ */
+export async function checkMayWrite(output: string, space: Space): Promise<void> {
+  const remedy = 'embed everything anew (--if-exists replace), or name another output';
+  if (hasRecord(output)) return checkSameSpace(output, space, remedy);
+  if (!existsSync(output)) return;
+  throw new DataError(
+    { file: output },
+    `Expected ${output}.json beside the embeddings that are there, to say of which model they are, but it is missing, so ` +
+      `these might not compare with them: ${remedy}.`,
+  );
+}
+
+/** Whether there is a record of what embeddings are of. */
+export function hasRecord(file: string): boolean {
+  return existsSync(`${file}.json`);
+}
 
 /**
- * Checks that new embeddings may stand where others were written: both are of one model, read in one way.
- * @param file where the others are, if there are any
+ * Checks that embeddings, as their record says, lie in the space of others.
+ * @param remedy what to do where they do not
  * @throws DataError naming what differs
  */
-export async function checkSameSpace(file: string, record: Omit<EmbeddingsRecord, 'ids'>): Promise<void> {
-  if (!existsSync(`${file}.json`)) return;
+export async function checkSameSpace(file: string, space: Space, remedy: string): Promise<void> {
   const there = await readRecord(`${file}.json`);
   for (const field of SPACE) {
-    if (isDeepStrictEqual(there[field], record[field])) continue;
-    const [before, now] = [there, record].map((one) =>
-      field === 'modelHash' ? one.model : JSON.stringify(one[field]),
-    );
+    if (isDeepStrictEqual(there[field], space[field])) continue;
+    const [before, now] = [there, space].map((one) => (field === 'modelHash' ? one.model : JSON.stringify(one[field])));
     throw new DataError(
       { file: `${file}.json`, field },
       `Expected the embeddings that are there to be of the same model, but they have ${before} and these ${now}. ` +
-        'Vectors of two models do not compare: embed everything anew (--if-exists replace), or name another output.',
+        `Vectors of two models do not compare: ${remedy}.`,
     );
   }
 }

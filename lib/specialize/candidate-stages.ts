@@ -5,6 +5,7 @@ import { LanceRetriever } from '../candidates/lancedb.js';
 import { writeNpy } from '../candidates/npy.js';
 import { parseRetrievers } from '../candidates/retrievers.js';
 import { selectCandidates } from '../candidates/selection.js';
+import { checkSameSpace, hasRecord, spaceOf } from '../embeddings/file.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { writeTrecRun } from '../formats/trec.js';
 import { resolveModel } from '../models/hub.js';
@@ -77,6 +78,7 @@ async function findCandidates({ bench, retrievers, partial }: Finding) {
   const { options, directory } = bench;
   const { maxSourceRank, minCandidates, rrfK, signal } = options;
   const queries = await bench.queries();
+  await checkTables(retrievers, bench);
   const embedded = await embedAndKeep(queries, bench, partial);
   const runs = new Map<string, Run>();
   for (const retriever of retrievers) {
@@ -95,6 +97,21 @@ async function findCandidates({ bench, retrievers, partial }: Finding) {
   }
   const byType = Object.fromEntries(Object.entries(counts).map(([type, count]) => [type, { ...count }]));
   return { queries: queries.length, dropped: dropped.length, kept: fused.size, byType };
+}
+
+/**
+ * That vectors of tables are of the base model, where a record beside them says of which they are: before the work of
+ * hours that others do.
+ * @throws DataError naming what differs
+ */
+async function checkTables(retrievers: readonly OpenRetriever[], bench: Workbench): Promise<void> {
+  const files = retrievers.filter(({ kind }) => kind === 'lancedb').map(({ place }) => LanceRetriever.fileOf(place));
+  const recorded = files.filter(hasRecord);
+  if (recorded.length === 0) return;
+  const space = await spaceOf(await bench.embedder(), bench.options.model, bench.options.signal);
+  for (const file of recorded) {
+    await checkSameSpace(file, space, 'write the table anew with this model (`encode`), or leave this retriever out');
+  }
 }
 
 /** The fused teacher needs the queries' embeddings again, perhaps in a later process. */

@@ -1,112 +1,17 @@
-import { cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
 import { interpolateModels } from '../lib/models/interpolation.js';
 import { type EmbeddingModel, loadModel } from '../lib/models/model.js';
 import { saveModel } from '../lib/models/saved-model.js';
 import { wholeWeights, writeWeights } from '../lib/models/weights.js';
-import { native, type Pooling, runJob } from '../lib/native.js';
-import { Random } from '../lib/random.js';
+import { native, runJob } from '../lib/native.js';
 import { embeddingsOfModelsInPython, skipWithoutPython } from './environment.js';
-import {
-  expectClose,
-  norm,
-  randomTexts,
-  readSafetensors,
-  temporaryDirectory,
-  tinyTokenizer,
-  writeJson,
-  writeSafetensors,
-} from './helpers.js';
+import { FAMILY_MODELS, writeFamilyModel } from './family-models.js';
+import { expectClose, norm, randomTexts, readSafetensors, temporaryDirectory } from './helpers.js';
 
-const models = fileURLToPath(new URL('fixtures/parity/models', import.meta.url));
 const texts = ['a', ...randomTexts(7, { longest: 8 })];
-
-interface Dense {
-  activation: string;
-  bias: boolean;
-  outputs: number;
-}
-
-/** Each family with another way of pooling and other layers after it. */
-const CASES: { family: string; mode: string; pooling: Pooling; dense: Dense[]; unknownToPython?: boolean }[] = [
-  { family: 'roberta', mode: 'weightedmean', pooling: 'weighted-mean', dense: [] },
-  {
-    ...{ family: 'distilbert', mode: 'max', pooling: 'max' },
-    dense: [{ activation: 'activation.ReLU', bias: true, outputs: 24 }],
-  },
-  {
-    ...{ family: 'mpnet', mode: 'lasttoken', pooling: 'last-token' },
-    dense: [{ activation: 'activation.Tanh', bias: true, outputs: 40 }],
-  },
-  {
-    ...{ family: 't5-encoder-gated', mode: 'mean', pooling: 'mean' },
-    dense: [{ activation: 'linear.Identity', bias: false, outputs: 20 }],
-  },
-  {
-    ...{ family: 'modernbert', mode: 'mean_sqrt_len_tokens', pooling: 'mean-sqrt-length' },
-    dense: [
-      { activation: 'activation.GELU', bias: true, outputs: 48 },
-      { activation: 'activation.Sigmoid', bias: true, outputs: 16 },
-    ],
-  },
-  { family: 'gte', mode: 'cls', pooling: 'first-token', dense: [] },
-  { family: 'new-ntk', mode: 'cls', pooling: 'first-token', dense: [], unknownToPython: true },
-];
-
-/** A directory in sentence-transformers' layout with the weights of one of the fixtures. */
-function writeModel({ family, mode, dense }: (typeof CASES)[number]): string {
-  const directory = join(temporaryDirectory(), family);
-  mkdirSync(join(directory, '1_Pooling'), { recursive: true });
-  for (const file of ['config.json', 'model.safetensors']) {
-    cpSync(join(models, family, file), join(directory, file));
-  }
-  if (family.startsWith('t5')) copyEmbeddings(join(directory, 'model.safetensors'));
-  writeJson(join(directory, 'tokenizer.json'), tinyTokenizer());
-  const special = { pad_token: '[PAD]', unk_token: '[UNK]', cls_token: '[CLS]', sep_token: '[SEP]' };
-  writeJson(join(directory, 'tokenizer_config.json'), {
-    ...{ tokenizer_class: 'PreTrainedTokenizerFast', model_max_length: 40, ...special },
-  });
-  writeJson(join(directory, '1_Pooling', 'config.json'), { embedding_dimension: 32, pooling_mode: mode });
-  const modules = [
-    ['Transformer', ''],
-    ['Pooling', '1_Pooling'],
-    ...dense.map((_, i) => ['Dense', `${i + 2}_Dense`]),
-    ['Normalize', `${dense.length + 2}_Normalize`],
-  ];
-  const entries = modules.map(([kind, path], idx) => ({
-    ...{ idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` },
-  }));
-  writeJson(join(directory, 'modules.json'), entries);
-  let inputs = 32;
-  for (const [i, layer] of dense.entries()) {
-    writeDense(join(directory, `${i + 2}_Dense`), inputs, layer);
-    inputs = layer.outputs;
-  }
-  return directory;
-}
-
-/** The embeddings under the names of encoder and decoder, too, as older files of T5 have them. */
-function copyEmbeddings(file: string): void {
-  const tensors = readSafetensors(file);
-  const copies = ['encoder', 'decoder'].map((part) => [`${part}.embed_tokens.weight`, tensors['shared.weight']!]);
-  writeSafetensors(file, { ...tensors, ...Object.fromEntries(copies) });
-}
-
-function writeDense(directory: string, inputs: number, { activation, bias, outputs }: Dense): void {
-  const random = Random.for(inputs, 'dense');
-  const values = (count: number) => Float32Array.from({ length: count }, () => random.float() - 0.4);
-  mkdirSync(directory);
-  writeJson(join(directory, 'config.json'), {
-    ...{ in_features: inputs, out_features: outputs, bias, activation_function: `torch.nn.modules.${activation}` },
-  });
-  writeSafetensors(join(directory, 'model.safetensors'), {
-    'linear.weight': { shape: [outputs, inputs], values: values(inputs * outputs) },
-    ...(bias && { 'linear.bias': { shape: [outputs], values: values(outputs) } }),
-  });
-}
 
 /** A step of training, of a size that shows. */
 async function train({ encoder, settings, tokenizer }: EmbeddingModel): Promise<Map<string, Float32Array>> {
@@ -134,10 +39,10 @@ describe('models of every family, trained and saved', () => {
   const saved = new Map<string, string>();
   const embeddings = new Map<string, Float32Array>();
 
-  for (const one of CASES) {
+  for (const one of FAMILY_MODELS) {
     const what = `${one.family}, pooled by ${one.mode}, ${one.dense.length} Dense modules`;
     it(`come back as they were (${what})`, async () => {
-      const source = writeModel(one);
+      const source = writeFamilyModel(one);
       const model = await loadModel(source);
       expect(model.settings.pooling).to.equal(one.pooling);
       const gradients = await train(model);
@@ -173,7 +78,7 @@ describe('models of every family, trained and saved', () => {
 
   it('open in sentence-transformers with the same embeddings', async function () {
     skipWithoutPython(this);
-    const known = CASES.filter(({ unknownToPython }) => !unknownToPython).map(({ family }) => family);
+    const known = FAMILY_MODELS.filter(({ unknownToPython }) => !unknownToPython).map(({ family }) => family);
     const inPython = await embeddingsOfModelsInPython(
       known.map((family) => saved.get(family)!),
       texts,
@@ -184,7 +89,7 @@ describe('models of every family, trained and saved', () => {
   });
 
   it('keep their Dense modules in one file where a checkpoint wants one, and get them back from it', async () => {
-    const model = await loadModel(writeModel(CASES.find(({ family }) => family === 'modernbert')!));
+    const model = await loadModel(writeFamilyModel(FAMILY_MODELS.find(({ family }) => family === 'modernbert')!));
     await train(model);
     const directory = join(temporaryDirectory(), 'saved');
     await saveModel(model, directory, { card: 'Test.' });
@@ -209,7 +114,7 @@ describe('models of every family, trained and saved', () => {
   });
 
   it('mix their Dense modules, too', async () => {
-    const base = writeModel(CASES.find(({ family }) => family === 'mpnet')!);
+    const base = writeFamilyModel(FAMILY_MODELS.find(({ family }) => family === 'mpnet')!);
     const target = join(temporaryDirectory(), 'mixed');
     const trained = saved.get('mpnet')!;
     await interpolateModels({ base, trained, share: 0.25, target, card: 'Test.' });

@@ -10,8 +10,9 @@ export const exportCommand: CommandSpec = {
   description:
     'Copies a model to --output and adds onnx/model.onnx (fp32) and onnx/model_quantized.onnx (weights of 8 bits), where ' +
     "text-embeddings-inference, transformers.js and sentence-transformers' ONNX backend look for them. It is done by a " +
-    'Python of yours: `pip install torch transformers onnx onnxruntime`.\n\nWith --data a table says how near each format ' +
-    "is to listwise's own encoder: cosines of embeddings, and nDCG@10 on the test set.",
+    'Python of yours: `pip install torch transformers onnx onnxruntime`.\n\nWith --data a table says how near each format, ' +
+    "and sentence-transformers where that Python has it, is to listwise's own encoder: cosines of embeddings, and nDCG@10 " +
+    'on the test set.',
   texts: { name: 'run', help: "a run directory or a model's directory" },
   options: [
     { name: 'output', kind: 'text', value: 'directory', required: true, help: 'a new directory' },
@@ -41,13 +42,16 @@ export const exportCommand: CommandSpec = {
     const lines = exported.files.map((file) => join(exported.directory, file));
     if (data === undefined) return { json: exported, text: lines.join('\n') };
     const { Embedder } = await import('../embedder.js');
-    const { OnnxEmbedder } = await import('../export/onnx-embedder.js');
+    const { Readers } = await import('../export/readers.js');
     const { parityTable } = await import('../export/parity.js');
     await using ours = await Embedder.load(exported.directory, { device: 'cpu', signal, onProgress });
-    const { settings } = ours;
-    const open = (format: OnnxFormat) => OnnxEmbedder.open(exported.directory, settings, { format, python });
-    const embedders = new Map(await Promise.all(formats.map(async (format) => [format, await open(format)] as const)));
-    const parity = await parityTable(ours, embedders, { data, split, signal, onProgress });
+    await using readers = await Readers.open(exported.directory, { settings: ours.settings, formats, python, signal });
+    if (!readers.byName.has('sentence-transformers')) {
+      say(
+        'The table has no row of sentence-transformers, which this Python lacks: `pip install sentence-transformers`.',
+      );
+    }
+    const parity = await parityTable(ours, readers.byName, { data, split, signal, onProgress });
     return { json: { ...exported, parity }, text: [...lines, '', ...table(parity)].join('\n') };
   },
 };

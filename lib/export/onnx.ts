@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { writing } from '../formats/writing.js';
 import { readModelDirectory } from '../models/directory.js';
 import { copyModel } from '../models/saved-model.js';
-import { type PythonOptions, runPython } from './python.js';
+import { type PythonOptions, PythonWorker } from './python.js';
 
 /** Files that an export adds, by format. The names are those that transformers.js and TEI look for. */
 export const ONNX_FILES = { onnx: 'onnx/model.onnx', 'onnx-int8': 'onnx/model_quantized.onnx' } as const;
@@ -23,12 +23,16 @@ export interface OnnxOptions extends PythonOptions {
  * size. Attention is the plain one, whose operations every runtime has.
  */
 const PROGRAM = `
-import json, sys
 given = json.load(sys.stdin)
-import torch, transformers
-model = transformers.AutoModel.from_pretrained(given["transformer"], attn_implementation="eager", dtype=torch.float32).eval()
+import inspect, torch, transformers
+family = transformers.AutoConfig.from_pretrained(given["transformer"]).model_type
+# What AutoModel makes of T5 is an encoder with a decoder.
+kind = transformers.T5EncoderModel if family == "t5" else transformers.AutoModel
+model = kind.from_pretrained(given["transformer"], attn_implementation="eager", dtype=torch.float32).eval()
 tokenizer = transformers.AutoTokenizer.from_pretrained(given["transformer"])
-names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokenizer.model_input_names]
+taken = inspect.signature(model.forward).parameters
+names = [name for name in ("input_ids", "attention_mask", "token_type_ids")
+         if name in tokenizer.model_input_names and name in taken]
 class Encoder(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -48,10 +52,11 @@ if given["int8"]:
 /**
  * Exports a model to ONNX by the user's own Python (torch, transformers, onnx, onnxruntime): the output directory opens
  * in sentence-transformers (its ONNX backend too), text-embeddings-inference and transformers.js. The graph gives token
- * embeddings; each of these pools as the directory's 1_Pooling says.
+ * embeddings; pooling, Dense modules and unit length are the reader's part, as the directory's files say.
  * @param model a model's directory
- * @throws InvalidArgumentError for a format that there is not, or an output that holds anything else than a model; what
- *   readModelDirectory and runPython throw
+ * @throws ListwiseError UNSUPPORTED, before Python runs, for a family whose Python code transformers does not have;
+ *   InvalidArgumentError for a format that there is not, or an output that holds anything else than a model; what
+ *   readModelDirectory and PythonWorker.run throw
  */
 export async function exportOnnx(model: string, options: OnnxOptions): Promise<{ directory: string; files: string[] }> {
   const { output, formats = ['onnx', 'onnx-int8'], python, signal } = options;
@@ -59,7 +64,8 @@ export async function exportOnnx(model: string, options: OnnxOptions): Promise<{
   if (unknown !== undefined || formats.length === 0) {
     throw new InvalidArgumentError('formats', `one or more of ${Object.keys(ONNX_FILES).join(', ')}`, unknown);
   }
-  const { transformerPath } = await readModelDirectory(model);
+  const { transformerPath, family } = await readModelDirectory(model);
+  checkFamily(family, model);
   const directory = resolve(output);
   await copyModel(model, directory);
   await writing(directory, () => mkdir(join(directory, 'onnx'), { recursive: true }));
@@ -68,6 +74,17 @@ export async function exportOnnx(model: string, options: OnnxOptions): Promise<{
     onnx: join(directory, ONNX_FILES.onnx),
     int8: formats.includes('onnx-int8') ? join(directory, ONNX_FILES['onnx-int8']) : null,
   };
-  await runPython(PROGRAM, request, { python, signal });
+  await PythonWorker.run(PROGRAM, request, { python, signal });
   return { directory, files: formats.map((format) => ONNX_FILES[format]) };
+}
+
+/** transformers has NewModel under the name of gte alone: directories of the name `new` bring code of their own. */
+function checkFamily(family: string, model: string): void {
+  if (family !== 'new') return;
+  throw new ListwiseError(
+    'UNSUPPORTED',
+    `${model} has model_type "new" (NewModel), which transformers loads only by running Python code from the Hub, and ` +
+      'listwise runs none. Serve model.safetensors itself, or take the ONNX file that the base model has on the Hub if ' +
+      'its weights are what you want.',
+  );
 }

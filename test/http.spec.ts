@@ -121,6 +121,62 @@ describe('Endpoint', () => {
     expect(JSON.stringify(error) + error.stack + String(error.cause)).to.not.contain(KEY);
   });
 
+  it('shows no part of the key either where a reply is cut in the middle of it', async () => {
+    process.env.LISTWISE_TEST_KEY = KEY;
+    const server = await start({ status: 403 });
+    for (let before = 250; before <= 300; before += 5) {
+      server.options.answer = () => ({ error: `${'x'.repeat(before)}${KEY} is not known` });
+      const { message } = await rejection(endpointOf(server, { keyVariable: 'LISTWISE_TEST_KEY' }).post({}, { read }));
+      expect(message, `${before} characters before it`).to.match(/x{100}(\*|\.\.\.)/);
+      expect(message, `${before} characters before it`).to.not.contain(KEY.slice(0, 3));
+    }
+  });
+
+  it('sends nothing at all before the time is over that Retry-After names', async () => {
+    const server = await start({ share: 1, faults: ['overloaded'], retryAfter: '1' });
+    const answers = ask(endpointOf(server, { backoff: 0 }), 10);
+    // Four may be under way before the first reply; whoever comes later is to wait with them.
+    while (server.requests.length < 4) await new Promise((resolve) => setTimeout(resolve, 2));
+    server.options.share = 0;
+    expect(await answers).to.have.length(10);
+    const [first, ...others] = server.requests.map(({ at }) => at);
+    expect(others.length).to.equal(13);
+    for (const at of others.slice(3)) expect(at - first!).to.be.at.least(995);
+    expect(server.requests.filter(({ fault }) => fault)).to.have.length(4);
+  });
+
+  it('waits longer from try to try', async () => {
+    const server = await start({ share: 1, faults: ['broken'] });
+    await rejection(endpointOf(server, { backoff: 0.04, retries: 4 }).post({ n: 1 }, { read }));
+    const times = server.requests.map(({ at }) => at);
+    expect(times).to.have.length(5);
+    for (let k = 0; k < 4; k++)
+      expect(times[k + 1]! - times[k]!, `before try ${k + 2}`).to.be.at.least(40 * 2 ** k - 2);
+  });
+
+  it('waits up to twice as long by chance, so that what failed together does not come back together', async () => {
+    const server = await start({ share: 1, faults: ['broken'] });
+    const endpoint = endpointOf(server, { backoff: 0.4, retries: 1 });
+    const { random } = Math;
+    // Drawn when the first try has failed.
+    const draws = [0.95, 0.5, 0];
+    Math.random = () => draws.shift() ?? random();
+    try {
+      await Promise.allSettled([0, 1, 2].map((n) => endpoint.post({ n }, { read })));
+    } finally {
+      Math.random = random;
+    }
+    expect(draws).to.deep.equal([]);
+    const waits = [0, 1, 2].map((n) => {
+      const [first, second] = server.requests.filter(({ body }) => body.n === n);
+      return second!.at - first!.at;
+    });
+    const [short, middle, long] = waits.sort((a, b) => a - b);
+    expect(short).to.be.at.least(398);
+    expect(middle).to.be.at.least(598);
+    expect(long).to.be.at.least(778);
+  });
+
   it('soon gives up an address where nothing has ever answered', async () => {
     const server = await start();
     await server.close();

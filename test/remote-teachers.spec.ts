@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { settleTeacher } from '../lib/teachers/choice.js';
 import { JudgeTeacher } from '../lib/teachers/judge.js';
-import { openTeacher, type StandaloneChoice } from '../lib/teachers/open.js';
+import { identityOf, openTeacher, type StandaloneChoice } from '../lib/teachers/open.js';
 import type { RerankKind } from '../lib/teachers/rerank.js';
 import type { Teacher, TeacherRequest, TeacherScores, TeacherWork } from '../lib/teachers/teacher.js';
 import { rejection } from './rejection.js';
@@ -21,7 +21,7 @@ afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close()));
 });
 
-const open = (choice: object) => openTeacher(settleTeacher(choice) as StandaloneChoice);
+const open = (choice: object | string) => openTeacher(settleTeacher(choice) as StandaloneChoice);
 
 async function collect(teacher: Teacher, requests: TeacherRequest[], work: TeacherWork = {}): Promise<TeacherScores[]> {
   const all: TeacherScores[] = [];
@@ -29,7 +29,118 @@ async function collect(teacher: Teacher, requests: TeacherRequest[], work: Teach
   return all;
 }
 
+/** What a server of any of the protocols answers, LLMs included: a grade from 0 to 9. */
+function answerAny(body: any, path: string): object {
+  if (!body.messages) return rerankReply(body, path);
+  const [query, text] = body.messages[0].content.split('|');
+  return { choices: [{ message: { role: 'assistant', content: String(gradeOf(query, text)) } }] };
+}
+const gradeOf = (query: string, text: string) => Math.floor(10 * scoreOf(query, text));
+
+/** The pairs that a request is about. */
+function pairsOf(body: any): string[] {
+  if (body.messages) return [body.messages[0].content];
+  const texts: string[] = body.texts ?? body.documents ?? body.text_2;
+  return texts.map((text) => `${body.query ?? body.text_1}|${text}`);
+}
+
+describe('a teacher of any protocol', () => {
+  const requests = requestsOf(8, 12);
+  const kinds: Record<RerankKind | 'llm', object> = {
+    tei: {},
+    ...{ 'vllm-score': { model: 'm' }, 'vllm-rerank': { model: 'm' }, rerank: { model: 'm' } },
+    ...{ cohere: { model: 'm' }, jina: { model: 'm' } },
+    llm: { model: 'm', topGrade: 9, prompt: '{query}|{passage}' },
+  };
+
+  /** Has a server of which 30 % of the replies are faults score all requests. */
+  async function scoreByFaultyServer(kind: string, more: object): Promise<FaultyServer> {
+    const server = await start({ share: 0.3, answer: answerAny });
+    const size = kind === 'llm' ? {} : { batchSize: 2 };
+    const pace = { timeout: 3, concurrency: 4, backoff: 0.005, keyVariable: 'LISTWISE_TEST_KEY' };
+    const teacher = await open({ kind, url: server.url, ...size, ...pace, ...more });
+    const scored = new Map<string, number>();
+    for (const { query, passages } of await collect(teacher, requests)) {
+      for (const { id, score } of passages) {
+        expect(scored.has(`${query} ${id}`), `${kind}: ${query} ${id} twice`).to.equal(false);
+        scored.set(`${query} ${id}`, score);
+      }
+    }
+    expect(scored.size, kind).to.equal(96);
+    const right = kind === 'llm' ? gradeOf : scoreOf;
+    for (const { query, passages } of requests) {
+      for (const { id, text } of passages)
+        expect(scored.get(`${query.id} ${id}`), kind).to.equal(right(query.text, text));
+    }
+    expect(teacher.note, kind).to.match(/^\d+ retries, \d+ at a time$/);
+    return server;
+  }
+
+  it('gives every pair one score, and asks nothing twice without need, whatever 30 % of the replies are', async () => {
+    process.env.LISTWISE_TEST_KEY = 'key';
+    // All at once, for each waits for the replies that never come.
+    await Promise.all(
+      Object.entries(kinds).map(async ([kind, more]) => {
+        const { requests: asked } = await scoreByFaultyServer(kind, more);
+        const faults = asked.flatMap(({ fault }) => fault ?? []);
+        expect(new Set(faults).size, `${kind}: kinds of faults`).to.equal(7);
+        const good = asked.filter(({ fault }) => !fault);
+        expect(good.length, kind).to.equal(kind === 'llm' ? 96 : 48);
+        const pairs = good.flatMap(({ body }) => pairsOf(body));
+        expect(pairs.length, kind).to.equal(96);
+        expect(new Set(pairs).size, kind).to.equal(96);
+      }),
+    );
+  });
+});
+
+describe('the services that need no address', () => {
+  const { fetch } = globalThis;
+  const variables = ['COHERE_API_KEY', 'JINA_API_KEY', 'OPENAI_API_KEY'];
+  const before = variables.map((name) => process.env[name]);
+  let sent: { url: string; authorization: string | null }[];
+
+  beforeEach(() => {
+    sent = [];
+    globalThis.fetch = async (url, init) => {
+      const { href, pathname } = new URL(String(url));
+      sent.push({ url: href, authorization: new Headers(init?.headers).get('authorization') });
+      return Response.json(answerAny(JSON.parse(String(init?.body)), pathname));
+    };
+    for (const name of variables) process.env[name] = `key of ${name}`;
+  });
+  afterEach(() => {
+    globalThis.fetch = fetch;
+    for (const [i, name] of variables.entries()) {
+      if (before[i] === undefined) delete process.env[name];
+      else process.env[name] = before[i];
+    }
+  });
+
+  for (const [teacher, url, variable] of [
+    ['cohere:rerank-v3.5', 'https://api.cohere.com/v2/rerank', 'COHERE_API_KEY'],
+    ['jina:jina-reranker-v2', 'https://api.jina.ai/v1/rerank', 'JINA_API_KEY'],
+    ['llm:https://api.openai.com/v1#gpt', 'https://api.openai.com/v1/chat/completions', 'OPENAI_API_KEY'],
+  ] as const) {
+    it(`asks ${url} with the key of ${variable}, and names it where it is not set`, async () => {
+      await collect(await open(teacher), requestsOf(1, 1));
+      expect(sent).to.deep.equal([{ url, authorization: `Bearer key of ${variable}` }]);
+      delete process.env[variable];
+      expect((await rejection(open(teacher))).message).to.equal(
+        `Expected a key in the environment variable ${variable} but it is not set; export it, or name another by keyVariable.`,
+      );
+    });
+  }
+
+  it("sends OpenAI's key to nobody else", async () => {
+    for (const teacher of ['llm:https://api.openai.com.example.org/v1#gpt', 'rerank:https://example.org#m'])
+      await collect(await open(teacher), requestsOf(1, 1));
+    expect(sent.map(({ authorization }) => authorization)).to.deep.equal([null, null]);
+  });
+});
+
 describe('RerankTeacher', () => {
+  const vllm = { truncate_prompt_tokens: 512, use_activation: false };
   const wanted: Record<RerankKind, { path: string; body: object }> = {
     tei: {
       path: '/rerank',
@@ -37,7 +148,7 @@ describe('RerankTeacher', () => {
     },
     'vllm-score': {
       path: '/score',
-      body: { model: 'm', text_1: 'query 0', text_2: ['text 0 0', 'text 0 1'], truncate_prompt_tokens: 512 },
+      body: { model: 'm', text_1: 'query 0', text_2: ['text 0 0', 'text 0 1'], ...vllm },
     },
     'vllm-rerank': {
       path: '/rerank',
@@ -46,7 +157,7 @@ describe('RerankTeacher', () => {
         query: 'query 0',
         documents: ['text 0 0', 'text 0 1'],
         top_n: 2,
-        truncate_prompt_tokens: 512,
+        ...vllm,
       },
     },
     cohere: { path: '/rerank', body: { model: 'm', query: 'query 0', documents: ['text 0 0', 'text 0 1'], top_n: 2 } },
@@ -74,28 +185,17 @@ describe('RerankTeacher', () => {
     });
   }
 
-  it('asks in batches, some at a time, and gives every pair one score whatever 30 % of the replies are', async () => {
-    const server = await start({ share: 0.3 });
-    const url = `${server.url}/rerank`;
-    const teacher = await open({ kind: 'tei', url, batchSize: 8, timeout: 2, backoff: 0.005 });
-    const requests = requestsOf(40, 20);
-    const all = await collect(teacher, requests);
-    const scored = new Map<string, number>();
-    for (const { query, passages } of all) {
-      for (const { id, score } of passages) {
-        expect(scored.has(`${query} ${id}`), `${query} ${id} twice`).to.equal(false);
-        scored.set(`${query} ${id}`, score);
-      }
-    }
-    expect(scored.size).to.equal(800);
-    for (const { query, passages } of requests) {
-      for (const { id, text } of passages) expect(scored.get(`${query.id} ${id}`)).to.equal(scoreOf(query.text, text));
-    }
-    const faults = server.requests.filter(({ fault }) => fault).length;
-    expect(faults).to.be.above(20);
-    expect(server.requests.length).to.equal(120 + faults);
-    for (const { body } of server.requests) expect(body.texts.length).to.be.at.most(8);
-    expect(teacher.note).to.match(/^\d+ retries, \d+ at a time$/);
+  it('asks in batches, some at a time', async () => {
+    const server = await start();
+    const teacher = await open({ kind: 'tei', url: `${server.url}/rerank`, batchSize: 8 });
+    const all = await collect(teacher, requestsOf(10, 20));
+    expect(all.map(({ passages }) => passages.length).sort((a, b) => a - b)).to.deep.equal([
+      ...Array(10).fill(4),
+      ...Array(20).fill(8),
+    ]);
+    expect(server.requests.length).to.equal(30);
+    expect(server.peak).to.be.within(2, 16);
+    expect(teacher.note).to.equal(undefined);
   });
 
   it('says what is wrong with a reply that has not one score a passage', async () => {
@@ -130,6 +230,41 @@ describe('RerankTeacher', () => {
     );
     expect(all.reduce((sum, { passages }) => sum + passages.length, 0)).to.equal(25);
     expect(server.requests.length).to.equal(5);
+  });
+
+  it('asks no more often than maxRequests, not counting repeats', async () => {
+    const server = await start({ share: 1, faults: ['broken'] });
+    const teacher = await open({ kind: 'tei', url: server.url, batchSize: 5, maxRequests: 8, backoff: 0.005 });
+    const work = collect(teacher, requestsOf(10, 10), { spent: { requests: 3, pairs: 0, tokens: 0 } });
+    while (server.requests.length < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+    server.options.share = 0;
+    expect((await rejection(work)).message).to.equal(
+      "The teacher's budget is used up: 8 requests of maxRequests 8. What is scored is kept; raise maxRequests and start again to go on.",
+    );
+    expect(server.requests.filter(({ fault }) => !fault).length).to.equal(5);
+  });
+
+  it('keeps to the rates of requests and tokens', async () => {
+    const server = await start({ answer: answerAny });
+    // The first request of a process takes a while.
+    await collect(await open({ kind: 'tei', url: server.url }), requestsOf(1, 1));
+    const time = async (choice: object, requests: TeacherRequest[]) => {
+      const began = performance.now();
+      await collect(await open({ url: server.url, ...choice }), requests);
+      return performance.now() - began;
+    };
+    // 300 a minute are one each 200 ms.
+    const byRequests = time({ kind: 'tei', requestsPerMinute: 300 }, requestsOf(6, 1));
+    // 60,000 tokens a minute are 1 a millisecond, of which 5,000 may go at once. 4,000 characters are about 1,000 tokens,
+    // and the seventh request is the first to wait.
+    const long = Array.from({ length: 7 }, (_, i) => ({
+      query: { id: `q${i}`, text: 'q'.repeat(2000) },
+      passages: [{ id: 'p', text: 't'.repeat(2000) }],
+    }));
+    const byTokens = time({ kind: 'tei', tokensPerMinute: 60_000 }, long);
+    const ofLlm = time({ kind: 'llm', model: 'm', tokensPerMinute: 60_000 }, long);
+    for (const taken of await Promise.all([byRequests, byTokens, ofLlm])) expect(taken).to.be.at.least(950);
+    expect(server.requests.length).to.equal(1 + 6 + 7 + 7);
   });
 
   it('counts tokens, and stops when they are used up', async () => {
@@ -220,6 +355,21 @@ describe('JudgeTeacher', () => {
   });
 });
 
+describe('identityOf', () => {
+  const of = (choice: object | string) => identityOf(settleTeacher(choice) as never);
+
+  it('has what is asked of vLLM, whose scores were others before', async () => {
+    expect(await of({ kind: 'vllm-score', url: 'http://h:8000', model: 'm', maxLength: 256 })).to.deep.equal({
+      ...{ kind: 'vllm-score', model: 'm', maxLength: 256, use_activation: false },
+    });
+    expect(await of('vllm-rerank:http://h:8000#m')).to.deep.equal({
+      ...{ kind: 'vllm-rerank', model: 'm', maxLength: 512, use_activation: false },
+    });
+    expect(await of('tei:http://h:8080')).to.deep.equal({ kind: 'tei', address: 'http://h:8080/rerank' });
+    expect(await of('cohere:m')).to.deep.equal({ kind: 'cohere', model: 'm' });
+  });
+});
+
 describe('settleTeacher', () => {
   it('understands names', () => {
     const cases: [string, object][] = [
@@ -259,6 +409,19 @@ describe('settleTeacher', () => {
     refused({ kind: 'llm', url: 'http://h', model: 'm', prompt: 'x' }, 'a text with {query} and {passage} in it');
     refused({ kind: 'llm', url: 'http://h', model: 'm', topGrade: 10 }, 'from 1 to 9 for teacher.topGrade');
     refused({ kind: 'tei', url: 'localhost' }, 'http:// or https:// for teacher.url but received "localhost"');
+    refused(
+      { kind: 'tei', url: 'http://h', maxLength: 256 },
+      'Expected nothing with kind tei, whose server cuts pairs by its own settings, for teacher.maxLength but received 256.',
+    );
+    for (const kind of ['cohere', 'jina', 'rerank'])
+      refused(
+        { kind, url: 'http://h', model: 'm', maxLength: 256 },
+        `Expected nothing with kind ${kind}, whose server`,
+      );
+    refused(
+      { kind: 'vllm-score', url: 'http://h', model: 'm', maxLength: 0 },
+      'a whole number above 0 for teacher.maxLength',
+    );
     refused({ kind: 'splade' }, 'for teacher.kind but received "splade"');
     refused([], 'Expected one or more teachers for teacher but received an array of 0.');
     refused([{ teacher: 'fused', weight: 0 }], 'Expected a number above 0 for teacher[0].weight but received 0.');

@@ -71,7 +71,7 @@ export class Endpoint {
     try {
       return JSON.parse(text);
     } catch {
-      throw this.#error(`answered, but not with JSON: ${shown(text)}`, { failure: 'failed', status });
+      throw this.#error(`answered, but not with JSON: ${this.#shown(text)}`, { failure: 'failed', status });
     }
   }
 
@@ -119,10 +119,19 @@ export class Endpoint {
     const failure = isOverload ? 'overloaded' : status >= 500 ? 'failed' : 'refused';
     const elsewhere = headers.get('location');
     const isRedirect = status >= 300 && status < 400 && elsewhere !== null;
-    const known = isRedirect ? `; give ${shown(elsewhere)}, which it names, if you trust it` : REMEDIES[status];
+    const known = isRedirect ? `; give ${this.#shown(elsewhere)}, which it names, if you trust it` : REMEDIES[status];
     const remedy = isPayment ? '; the account has no credit left' : (known ?? '');
     const asked = wait === undefined ? '' : ` (asks to wait ${Math.ceil(wait / 1000)} s)`;
-    return this.#error(`answered ${status}${asked}${remedy}: ${shown(text)}`, { failure, status, retryAfter: wait });
+    return this.#error(`answered ${status}${asked}${remedy}: ${this.#shown(text)}`, {
+      failure,
+      status,
+      retryAfter: wait,
+    });
+  }
+
+  /** The key is put out before the text is cut, lest a part of it be left at the end. */
+  #shown(text: string): string {
+    return shown(withoutKey(text, this.#key));
   }
 
   #error(problem: string, details: ConstructorParameters<typeof RemoteError>[2]): RemoteError {

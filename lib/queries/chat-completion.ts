@@ -4,8 +4,15 @@ import type { Completion } from './writer.js';
 
 const SHOWN = 300;
 
-/** A reply that is no chat completion. */
-export class StrangeReply extends Error {}
+/** A reply that is no chat completion; the message has its beginning. */
+export class StrangeReply extends Error {
+  constructor(
+    /** All of it. */
+    readonly said: string,
+  ) {
+    super(shown(said));
+  }
+}
 
 /**
  * What a model answered, from the body of a chat completion. It may come from any server, so nothing is taken for
@@ -18,7 +25,7 @@ export function readCompletion(reply: unknown): Completion {
   const { content, refusal } = choice?.message ?? {};
   const isText = (value: unknown) => value === null || value === undefined || typeof value === 'string';
   if (!choice?.message || !isText(content) || !isText(refusal) || typeof body.model !== 'string') {
-    throw new StrangeReply(shown(typeof reply === 'object' && reply ? JSON.stringify(reply) : reply));
+    throw new StrangeReply(typeof reply === 'object' && reply ? JSON.stringify(reply) : String(reply ?? ''));
   }
   const finish = content || !refusal ? choice.finish_reason : 'content_filter';
   return { text: content || refusal || '', finish: finish ?? 'stop', model: body.model, ...readUsage(body) };

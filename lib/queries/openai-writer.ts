@@ -1,6 +1,6 @@
 import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError } from 'openai';
 import type { ChatCompletionCreateParamsNonStreaming } from 'openai/resources';
-import { ListwiseError, RemoteError, type RemoteFailure } from '../errors.js';
+import { ListwiseError, type RemoteDetails, RemoteError, type RemoteFailure } from '../errors.js';
 import { withoutKey } from '../http/key.js';
 import { Pacer } from '../http/pacer.js';
 import { retryAfter } from '../http/retry-after.js';
@@ -115,9 +115,9 @@ export class OpenAiWriter implements Writer {
     this.#strange += 1;
     const isFinal = !this.#isKnown && this.#strange >= STRANGE;
     const failure = isFinal ? 'refused' : 'failed';
-    if (error instanceof OtherModel) return this.#error(error.message, failure, { cause: error });
+    if (error instanceof OtherModel) return this.#error(error.message, failure);
     const remedy = isFinal ? '; check llmBaseUrl, which often ends in /v1' : '';
-    return this.#error(`answered, but not with a chat completion: ${shown(error)}${remedy}`, failure, { cause: error });
+    return this.#error(`answered, but not with a chat completion: ${this.#shown(error)}${remedy}`, failure);
   }
 
   #interruption(error: APIConnectionError): RemoteError {
@@ -141,12 +141,21 @@ export class OpenAiWriter implements Writer {
     const failure = isOverload ? 'overloaded' : status >= 500 ? 'failed' : 'refused';
     const remedy = REMEDIES[isEmpty ? 402 : status];
     // The client puts the status before the server's own words.
-    const said = shown(error).replace(/^\d{3} /, '');
+    const said = this.#shown(error).replace(/^\d{3} /, '');
     const problem = `answered ${status} for model "${this.model}"${remedy ? ` (${remedy})` : ''}: ${said}`;
-    return this.#error(problem, failure, { status, retryAfter: wait, cause: error });
+    return this.#error(problem, failure, { status, retryAfter: wait });
   }
 
-  #error(problem: string, failure: RemoteFailure, details: { status?: number; retryAfter?: number; cause: unknown }) {
+  /**
+   * What a server said, as one short line. The key is put out before it is cut, lest a part of it be left at the end;
+   * for the same reason errors that hold a server's words are nobody's cause.
+   */
+  #shown(error: unknown): string {
+    const said = error instanceof StrangeReply ? error.said : (error as Error).message;
+    return shown(withoutKey(said, this.#key));
+  }
+
+  #error(problem: string, failure: RemoteFailure, details: Omit<RemoteDetails, 'failure'> = {}) {
     return new RemoteError(this.address, `${withoutKey(problem, this.#key).replace(/\.$/, '')}.`, {
       failure,
       ...details,

@@ -135,6 +135,10 @@ function settleReranker(choice: Record<string, unknown>, kind: RerankKind, argum
   const { url = RERANKERS[kind].url, model } = settled;
   if (url === undefined) throw new InvalidArgumentError(`${argument}.url`, "the server's address", url);
   if (RERANKERS[kind].needsModel) checkModel(model, argument, kind);
+  if (settled.maxLength !== undefined && !RERANKERS[kind].cuts) {
+    const expected = `nothing with kind ${kind}, whose server cuts pairs by its own settings,`;
+    throw new InvalidArgumentError(`${argument}.maxLength`, expected, settled.maxLength);
+  }
   checkWhole(settled, ['batchSize', 'maxLength'], argument);
   within(argument, () => checkEndpoint({ ...settled, url }));
   within(argument, () => checkBudget(settled));

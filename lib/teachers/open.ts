@@ -53,13 +53,13 @@ export async function identityOf(
       body: body as { [name: string]: Json },
     };
   }
-  const isCut = kind === 'vllm-score' || kind === 'vllm-rerank';
-  const cut: Record<string, number> = isCut ? { maxLength: choice.maxLength ?? 512 } : {};
-  if (model !== undefined) return { kind, model, ...cut };
+  const isVllm = kind === 'vllm-score' || kind === 'vllm-rerank';
+  const asked: Record<string, Json> = isVllm ? { maxLength: choice.maxLength ?? 512, use_activation: false } : {};
+  if (model !== undefined) return { kind, model, ...asked };
   const { origin, pathname } = new URL(
     withPath(choice.url ?? RERANKERS[choice.kind].url!, RERANKERS[choice.kind].path),
   );
-  return { kind, address: origin + pathname, ...cut };
+  return { kind, address: origin + pathname, ...asked };
 }
 
 /** A teacher's answers in a directory, in a file of its own. */

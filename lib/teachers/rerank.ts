@@ -15,7 +15,7 @@ export interface RerankChoice extends Omit<EndpointOptions, 'url'>, BudgetLimits
   model?: string;
   /** Passages in a request, at most. Default 32, the most that text-embeddings-inference takes by its defaults. */
   batchSize?: number;
-  /** Tokens of a pair, beyond which vLLM cuts. Default 512. */
+  /** Tokens of a pair, beyond which vLLM cuts. Default 512. The other servers cut by settings of their own. */
   maxLength?: number;
 }
 
@@ -25,6 +25,8 @@ interface Protocol {
   url?: string;
   keyVariable?: string;
   needsModel: boolean;
+  /** Whether a request can say how long a pair may be. */
+  cuts?: boolean;
   body: (piece: Piece, choice: { model?: string; maxLength: number }) => object;
   /** The array of scores in a reply. */
   results: (reply: unknown) => unknown;
@@ -54,16 +56,18 @@ export const RERANKERS: Readonly<Record<RerankKind, Protocol>> = {
   'vllm-score': {
     path: '/score',
     needsModel: true,
+    cuts: true,
     body: (piece, { model, maxLength }) => ({
       ...{ model, text_1: piece.query.text, text_2: texts(piece) },
-      truncate_prompt_tokens: maxLength,
+      ...vllmFields(maxLength),
     }),
     results: (reply) => field(reply, 'data'),
     score: 'score',
   },
   'vllm-rerank': {
     ...RERANK,
-    body: (piece, { model, maxLength }) => ({ ...ranking(piece, model), truncate_prompt_tokens: maxLength }),
+    cuts: true,
+    body: (piece, { model, maxLength }) => ({ ...ranking(piece, model), ...vllmFields(maxLength) }),
   },
   cohere: {
     ...RERANK,
@@ -77,6 +81,14 @@ export const RERANKERS: Readonly<Record<RerankKind, Protocol>> = {
   },
   rerank: { ...RERANK, body: (piece, { model }) => ranking(piece, model) },
 };
+
+/**
+ * Raw scores, as of text-embeddings-inference. vLLM before 0.11.1 called the field `activation`, which cannot be sent too:
+ * some of the versions that know both names take whatever the old one says as true.
+ */
+function vllmFields(maxLength: number): object {
+  return { truncate_prompt_tokens: maxLength, use_activation: false };
+}
 
 function ranking(piece: Piece, model: string | undefined): object {
   return { model, query: piece.query.text, documents: texts(piece), top_n: piece.passages.length };

@@ -23,6 +23,8 @@ export interface FaultyServerOptions {
   slowness?: number;
   /** Milliseconds to wait that an overloaded server asks for. Default 20. */
   wait?: number;
+  /** What an overloaded server says in `Retry-After`. Default nothing. */
+  retryAfter?: string;
   /** Status of every reply to come; 200 by default. */
   status?: number;
   /** Headers of every good reply. */
@@ -86,11 +88,11 @@ function reply(response: ServerResponse, status: number, value: object, headers 
 function misbehave(
   fault: Fault,
   response: ServerResponse,
-  { wait = 20, slowness = 10_000 }: FaultyServerOptions,
+  { wait = 20, slowness = 10_000, retryAfter }: FaultyServerOptions,
 ): void {
   switch (fault) {
     case 'overloaded':
-      return reply(response, 429, { error: 'Model is overloaded', error_type: 'Overloaded' });
+      return reply(response, 429, { error: 'Model is overloaded' }, retryAfter ? { 'Retry-After': retryAfter } : {});
     case 'asks to wait':
       return reply(response, 503, { error: 'later' }, { 'retry-after-ms': String(wait) });
     case 'broken':

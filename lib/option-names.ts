@@ -22,6 +22,27 @@ export function rejectUnknownOptions(options: object, known: readonly string[], 
   }
 }
 
+/** Options that nothing reads where another is not there. */
+export interface OptionNeed<T> {
+  options: readonly (keyof T & string)[];
+  /** What has to be there, for the message: 'a test set (data)'. */
+  needs: string;
+  isThere: (options: T) => boolean;
+}
+
+/**
+ * Refuses options that would be without effect, so that whoever gave them need not find out from the results.
+ * @param given what the caller gave, without defaults
+ * @throws InvalidArgumentError naming the first
+ */
+export function rejectIdleOptions<T extends object>(given: T, rules: readonly OptionNeed<T>[]): void {
+  for (const { options, needs, isThere } of rules) {
+    const idle = options.find((name) => given[name] !== undefined);
+    if (idle === undefined || isThere(given)) continue;
+    throw new InvalidArgumentError(idle, `${needs} beside it`, given[idle], 'without that nothing reads it');
+  }
+}
+
 /** The name that differs by the fewest insertions, deletions and changes of a letter, if by few enough to be meant. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const wanted = name.toLowerCase();

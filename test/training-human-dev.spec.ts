@@ -46,6 +46,36 @@ describe('trainListwise with queries of people', () => {
     expect(result.best!.human!['nDCG@10']).to.be.closeTo(last.measures['nDCG@10']!, 1e-9);
   });
 
+  it('reads as much of a text as training does, before the weights are replaced and after', async () => {
+    // Behind the 8 tokens stands what another passage says: a model that reads on ranks differently.
+    const far = join(temporaryDirectory(), 'far');
+    mkdirSync(join(far, 'qrels'), { recursive: true });
+    const texts = [...corpus.values()];
+    const longer = (text: string, i: number) => `${text} ${`${texts[(i * 7 + 3) % texts.length]} `.repeat(5)}`;
+    const jsonl = (records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+    writeFileSync(
+      join(far, 'corpus.jsonl'),
+      jsonl([...corpus].map(([_id, text], i) => ({ _id, text: longer(text, i) }))),
+    );
+    writeFileSync(
+      join(far, 'queries.jsonl'),
+      jsonl(dev.map(({ id, query }, i) => ({ _id: id, text: longer(query, i + 9) }))),
+    );
+    writeFileSync(join(far, 'qrels', 'dev.tsv'), readFileSync(join(data, 'qrels', 'dev.tsv')));
+    const lengths = { passageMaxLength: 8, queryMaxLength: 8 };
+    const directory = output();
+    const options = { ...quick, ...lengths, devData: far, chooseBy: 'nDCG@10', maxSteps: 4, evaluateEvery: 2 } as const;
+    const stop = new AbortController();
+    const onStep = ({ step }: { step: number }) => step === 3 && stop.abort(new Error('enough'));
+    await rejection(trainListwise({ ...options, output: directory, checkpointEvery: 1, signal: stop.signal, onStep }));
+    const result = await trainListwise({ ...options, output: directory, resume: 'must' });
+    const of = async (model: string, maxLength?: number) =>
+      (await evaluate({ model, data: far, split: 'dev', measures: ['nDCG@10'], maxLength })).measures['nDCG@10']!;
+    expect(result.base!.human!['nDCG@10']).to.be.closeTo(await of(quick.model, 8), 1e-9);
+    expect(result.base!.human!['nDCG@10']).to.not.be.closeTo(await of(quick.model), 0.01);
+    expect(result.best!.human!['nDCG@10']).to.be.closeTo(await of(result.directory, 8), 1e-9);
+  });
+
   it('samples queries and passages around the judged ones', async () => {
     const sample = { devData: data, devQueries: 4, devDistractors: 20, maxSteps: 1 };
     const { base } = await trainListwise({ ...quick, ...sample, output: output() });

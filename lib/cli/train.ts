@@ -2,8 +2,9 @@ import { type Corpus, type CorpusOptions, corpusOptionsOf } from '../corpus/corp
 import { ListwiseError } from '../errors.js';
 import { resolveModel } from '../models/hub.js';
 import { tokenCounter } from '../models/token-counter.js';
+import { rejectIdleOptions } from '../option-names.js';
 import { duration } from '../progress.js';
-import type { TrainingOptions } from '../training/options.js';
+import { DEV_DATA_NEED, TEMPERATURE_NEED, type TrainingOptions } from '../training/options.js';
 import { describePlan } from '../training/planner.js';
 import type { TrainingResult } from '../training/result.js';
 import { runOptionNames } from '../training/run-options.js';
@@ -86,6 +87,7 @@ export const trainCommand: CommandSpec = {
   switches: [yesSwitch],
   async run({ yes, ...all }, session) {
     const { signal, onProgress } = session;
+    rejectIdleOptions<Partial<TrainingOptions>>(all, [DEV_DATA_NEED, TEMPERATURE_NEED]);
     const options = await withCorpora(all, session);
     const { trainListwise } = await import('../training/train.js');
     const onEvent = (event: TrainingEvent) => tellEvent(event, session);

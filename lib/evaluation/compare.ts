@@ -24,6 +24,7 @@ import {
   type NamedSystem,
   nameSystems,
   readJudgements,
+  rejectIdle,
   runsOf,
   type System,
 } from './systems.js';
@@ -98,7 +99,8 @@ export const compareOptionNames: readonly string[] = [
  * Compares systems with a base, query by query, over all judged queries (one that a run lacks has 0), on one test set
  * or several.
  * @throws NotFoundError, DataError where a file cannot be read; InvalidArgumentError where there is nothing to compare,
- *   two systems or sets have one name, a run has none of the judged queries, or an option is out of range
+ *   two systems or sets have one name, a run has none of the judged queries, or an option is out of range or would have
+ *   no effect, such as `k` where all systems are runs
  * @throws `signal.reason` when aborted
  * @example
  * const result = await compare({ base: 'base.trec', others: ['trained.trec'], qrels: 'qrels/test.tsv' });
@@ -110,6 +112,7 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
   const measures = checkOptions(options);
   const sets = await readJudgements(options, signal);
   const systems = await nameSystems([base, ...others], sets);
+  rejectIdle(systems, options);
   const groups = by === undefined ? [] : await Promise.all(sets.map((set) => groupsOf(set, by, signal)));
   const evaluated = await evaluateSystems(systems, sets, { ...options, measures });
   const work: Work = { ...options, measures, resamples, seed, confidence, done: 0 };

@@ -84,6 +84,26 @@ export async function nameSystems(systems: readonly System[], sets: readonly Jud
   return named;
 }
 
+/**
+ * Refuses options that no system of a comparison reads: runs are searched and encoded already.
+ * @throws InvalidArgumentError naming the first
+ */
+export function rejectIdle(systems: readonly NamedSystem[], options: JudgementOptions): void {
+  const { qrels, split, k, maxLength, modelOptions = {} } = options;
+  const refuse = (name: string, value: unknown, expected: string) => {
+    if (value !== undefined) throw new InvalidArgumentError(name, expected, value, 'without that nothing reads it');
+  };
+  if (qrels !== undefined) refuse('split', split, 'a collection (data) instead of qrels beside it');
+  if (systems.some((system) => 'model' in system)) return;
+  for (const [name, value] of Object.entries({ k, maxLength })) refuse(name, value, 'a model among the systems');
+  // A cross-encoder that reranks a run is loaded to the same device.
+  const isReranked = systems.some(({ rerank }) => rerank !== undefined);
+  for (const [name, value] of Object.entries(modelOptions)) {
+    if (isReranked && (name === 'device' || name === 'precision')) continue;
+    refuse(name, value, 'a model among the systems');
+  }
+}
+
 async function recognize(name: string, hasCollection: boolean): Promise<NamedSystem> {
   const stats = await stat(name).catch(() => undefined);
   if (stats?.isFile()) return { name, run: name };

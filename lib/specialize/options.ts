@@ -18,7 +18,7 @@ import { settleOptions, type TrainingOptions, trainingOptionNames } from '../tra
 import type { LongWork } from '../types.js';
 import { checkGateOptions } from './gate.js';
 import type { OnInvalidate } from './invalidation.js';
-import { checkChoices, checkCounts, checkPlaces, settleWriting } from './option-checks.js';
+import { checkChoices, checkCounts, checkNeeds, checkPlaces, settleWriting } from './option-checks.js';
 import type { StageEvent } from './stage-runner.js';
 import type { StageName } from './stages.js';
 import type { SignificanceTest } from './verdict.js';
@@ -219,6 +219,7 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
     teacher: settleTeacher(given.teacher ?? 'fused'),
   } as unknown as SettledOptions;
   checkPlaces(options);
+  checkNeeds(given);
   checkCounts(options);
   checkGateOptions(options);
   settleCorpusOptions(options);

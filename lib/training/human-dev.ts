@@ -1,6 +1,7 @@
 import { Embedder } from '../embedder.js';
 import { JudgedCollection } from '../evaluation/collection.js';
 import { evaluate } from '../evaluation/evaluate.js';
+import type { TextEmbedder } from '../evaluation/retrieval.js';
 import { collectionSubset } from '../evaluation/subset.js';
 import type { TestCollection } from '../formats/beir.js';
 import { hashTexts } from '../hashes.js';
@@ -18,10 +19,11 @@ export interface HumanMeasure {
   passages: number;
 }
 
-type Options = Pick<
-  SettledOptions,
-  'devData' | 'devSplit' | 'devQueries' | 'devDistractors' | 'chooseBy' | 'seed' | 'signal'
->;
+/** How much of a text training reads, in tokens. */
+type Lengths = Required<Pick<SettledOptions, 'queryMaxLength' | 'passageMaxLength'>>;
+
+type Options = Lengths &
+  Pick<SettledOptions, 'devData' | 'devSplit' | 'devQueries' | 'devDistractors' | 'chooseBy' | 'seed' | 'signal'>;
 
 /**
  * Queries that people judged, to see while training how the model searches: some of a test collection's queries, their
@@ -29,12 +31,12 @@ type Options = Pick<
  * weights of one run with each other.
  */
 export class HumanDev {
-  readonly #embedder: Embedder;
+  readonly #embedder: TextEmbedder;
   readonly #collection: TestCollection;
   /** Whether early stopping and the choice of the weights go by it, in the place of the losses. */
   readonly isDecisive: boolean;
 
-  private constructor(embedder: Embedder, collection: TestCollection, isDecisive: boolean) {
+  private constructor(embedder: TextEmbedder, collection: TestCollection, isDecisive: boolean) {
     this.#embedder = embedder;
     this.#collection = collection;
     this.isDecisive = isDecisive;
@@ -52,7 +54,7 @@ export class HumanDev {
       queries: Math.min(queries, whole.queries.length),
       ...{ distractors, seed, signal },
     });
-    return new HumanDev(Embedder.over(model), collection, options.chooseBy === HUMAN_MEASURE);
+    return new HumanDev(cutting(model, options), collection, options.chooseBy === HUMAN_MEASURE);
   }
 
   /** SHA-256 of queries, judgements and passages. */
@@ -69,6 +71,22 @@ export class HumanDev {
     const { queries, passages, measures } = evaluation;
     return { [HUMAN_MEASURE]: measures[HUMAN_MEASURE]!, queries, passages };
   }
+}
+
+/**
+ * The model as it trains: it reads no more of a text than its lists' texts. The lengths go with each call, since the
+ * model's own settings stay as they are and are saved with it.
+ */
+function cutting(model: EmbeddingModel, { queryMaxLength, passageMaxLength }: Lengths): TextEmbedder {
+  const embedder = Embedder.over(model);
+  return {
+    dimension: embedder.dimension,
+    encode: (texts, { kind, signal, onProgress }) =>
+      embedder.encode(texts, {
+        ...{ kind, signal, onProgress },
+        maxLength: kind === 'query' ? queryMaxLength : passageMaxLength,
+      }),
+  };
 }
 
 function* contentOf({ corpus, queries, qrels }: TestCollection): Generator<string> {

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from '../errors.js';
 import type { ModelOptions } from '../models/model.js';
 import type { LossOptions } from '../native.js';
+import type { OptionNeed } from '../option-names.js';
 import type { Batching } from './batches.js';
 import type { StepRecord } from './log.js';
 import {
@@ -112,6 +113,22 @@ export const trainingOptionNames: readonly string[] = [
     ...['devData', 'devSplit', 'chooseBy', 'pooling', 'queryPrefix', 'passagePrefix'],
   ]),
 ];
+
+/** Options of devData's, which nothing reads without it. */
+export const DEV_DATA_NEED: OptionNeed<
+  Pick<TrainingOptions, 'devData' | 'devSplit' | 'devQueries' | 'devDistractors'>
+> = {
+  options: ['devSplit', 'devQueries', 'devDistractors'],
+  needs: 'queries that people judged (devData)',
+  isThere: ({ devData }) => devData !== undefined,
+};
+
+/** Training alone looks at no lists for a temperature that is given. */
+export const TEMPERATURE_NEED: OptionNeed<Pick<TrainingOptions, 'teacherTemperature' | 'temperatureLists'>> = {
+  options: ['temperatureLists'],
+  needs: "'match' as the teacherTemperature",
+  isThere: ({ teacherTemperature = 'match' }) => teacherTemperature === 'match',
+};
 
 /** Options that say where, how safely and how fast, but not what: they change a result by rounding at most. */
 export const undecisiveOptions: readonly string[] = [...undecisiveRunOptions, 'devData', 'devSplit'];

@@ -63,7 +63,7 @@ async function train({ model, options, sources, lengths, started }: EmbedderRun)
     const expected = 'lists for dev beside devData, which is measured where their losses are,';
     throw new InvalidArgumentError('dev', expected, undefined);
   }
-  const human = await HumanDev.open(model, options);
+  const human = await HumanDev.open(model, { ...options, ...lengths });
   const { queryPrefix, passagePrefix, pooling } = model.settings;
   const settings = { queryPrefix, passagePrefix, pooling, precision: model.encoder.precision };
   const result = await runTraining({

@@ -39,6 +39,10 @@ describe('compare', () => {
     expect(result.differences.map(({ pHolm }) => pHolm)).to.deep.equal(
       holm(result.differences.map(({ pRandomization }) => pRandomization)),
     );
+    expect(result.differences.map(({ pTTestHolm }) => pTTestHolm)).to.deep.equal(
+      holm(result.differences.map(({ pTTest }) => pTTest)),
+    );
+    expect(first?.pTTestHolm).to.be.above(first!.pTTest);
   });
 
   it('tells a better run from one that is alike', async () => {

@@ -4,6 +4,7 @@ import type { LongWork, Run } from '../types.js';
 import {
   addTexts,
   type ChangeOptions,
+  corrected,
   type Difference,
   type Example,
   groupChanges,
@@ -15,7 +16,7 @@ import {
 } from './differences.js';
 import type { MeasureOptions } from './measure-names.js';
 import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
-import { checkResampling, holm } from './statistics.js';
+import { checkResampling } from './statistics.js';
 import {
   checkScorers,
   type JudgedSet,
@@ -122,7 +123,6 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
     const results = evaluated.map((runs) => runs[i] as Evaluated);
     differences.push(...(await differOn({ set, names, results, groups: groups[i] }, work)));
   }
-  const corrected = holm(differences.map(({ pRandomization }) => pRandomization));
   return {
     base: names[0] as string,
     others: names.slice(1),
@@ -133,7 +133,7 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
       means: Object.fromEntries(names.map((system, s) => [system, evaluated[s]?.[i]?.evaluation.mean ?? {}])),
     })),
     ...(by !== undefined && { by }),
-    differences: differences.map((difference, i) => ({ ...difference, pHolm: corrected[i] as number })),
+    differences: corrected(differences),
     ...{ confidence, resamples, seed },
   };
 }
@@ -236,7 +236,7 @@ async function differenceOf(
   return {
     ...(await testChange(changes, options)),
     // Known once all differences are.
-    pHolm: 1,
+    ...{ pHolm: 1, pTTestHolm: 1 },
     gained: gained.map((change) => toExample(change, rankings)),
     lost: lost.map((change) => toExample(change, rankings)),
     ...(by !== undefined && { groups: await groupChanges(changes, options) }),

@@ -1,7 +1,15 @@
 import type { Run } from '../types.js';
 import type { JudgedCollection } from './collection.js';
 import type { RunEvaluation } from './measures.js';
-import { bootstrapTest, type Interval, mean, pairedBootstrap, pairedTTest, randomizationTest } from './statistics.js';
+import {
+  bootstrapTest,
+  holm,
+  type Interval,
+  mean,
+  pairedBootstrap,
+  pairedTTest,
+  randomizationTest,
+} from './statistics.js';
 
 /** A passage at the top of a ranking. */
 export interface TopPassage {
@@ -66,6 +74,8 @@ export interface Difference extends Change {
   pBootstrap: number;
   /** pRandomization after Holm's correction over all sets, measures and systems of the comparison. */
   pHolm: number;
+  /** pTTest after the same correction over the same comparisons. */
+  pTTestHolm: number;
   /** The queries with the largest gains, largest first; and with the largest losses. */
   gained: Example[];
   lost: Example[];
@@ -133,6 +143,16 @@ export async function testChange(changes: readonly QueryChange[], options: Chang
     pTTest: pairedTTest(differences),
     pBootstrap: await bootstrapTest(differences, options),
   };
+}
+
+/** The differences with p-values after Holm's correction over all of them, of each test by itself. */
+export function corrected(differences: readonly Difference[]): Difference[] {
+  const randomization = holm(differences.map(({ pRandomization }) => pRandomization));
+  const tTest = holm(differences.map(({ pTTest }) => pTTest));
+  return differences.map((difference, i) => ({
+    ...difference,
+    ...{ pHolm: randomization[i] as number, pTTestHolm: tTest[i] as number },
+  }));
 }
 
 /** The change within each group. */

@@ -1,5 +1,5 @@
 import type { Comparison } from '../evaluation/compare.js';
-import type { Difference, Example, TopPassage } from '../evaluation/differences.js';
+import { corrected, type Difference, type Example, type TopPassage } from '../evaluation/differences.js';
 import { signed } from '../specialize/verdict.js';
 import type { RunFacts } from './facts.js';
 import { shortName } from './findings.js';
@@ -36,24 +36,30 @@ function results({ promotion }: RunFacts, comparison: Comparison): Markup {
     ...differences.map((difference) => ({ ...difference, name: difference.measure })),
     ...guards.map((guard) => ({ ...guard, wins: 0, ties: 0, losses: 0, name: `guard ${shortName(guard.name)}` })),
   ];
-  const rows = differences.map((row) => [
+  // Corrected again, since comparisons of earlier versions have no corrected t-test.
+  const rows = corrected(differences).map((row) => [
     row.measure,
     ...[row.base, row.value].map((value) => numberCell(value.toFixed(4))),
     changeCell(row),
     numberCell(`${signed(row.interval.low)} to ${signed(row.interval.high)}`),
     numberCell(`${row.wins} / ${row.ties} / ${row.losses}`),
-    ...[row.pRandomization, row.pTTest, row.pBootstrap, row.pHolm].map((p) => numberCell(probability(p))),
+    ...[row.pRandomization, row.pHolm, row.pTTest, row.pTTestHolm, row.pBootstrap].map((p) =>
+      numberCell(probability(p)),
+    ),
   ]);
   const columns = ['measure', 'base', 'trained', 'difference', 'interval', '+ / = / −'];
   return html`<p class="soft">${first.queries.toLocaleString('en')} queries of ${foreign(first.set, 120)}. Intervals hold
 ${Number((100 * confidence).toFixed(2))} % of ${resamples.toLocaleString('en')} paired bootstrap resamples; p-values are
-two-sided: of the paired randomisation test, t-test and bootstrap test; Holm’s corrects the first over the table.
+two-sided: of the paired randomisation test, t-test and bootstrap test; those after Holm’s correction over the table
+stand beside the first two.
 + / = / − counts the queries that got better, stayed and got worse.</p>
 <figure><figcaption>Each measure’s difference to the base with its interval. Right of 0 the trained model is better.</figcaption>
 ${intervalPlot('Difference of each measure to the base, with intervals', bars)}</figure>
-${table('Measures of base and trained model', [...columns, 'p random.', 'p t-test', 'p boot.', 'p Holm'], rows)}
+${table('Measures of base and trained model', [...columns, ...TESTS], rows)}
 ${guards.length > 0 && guardTable(guards)}`;
 }
+
+const TESTS = ['p random.', 'Holm', 'p t-test', 'Holm', 'p boot.'];
 
 function guardTable(guards: NonNullable<RunFacts['promotion']>['guards']): Markup {
   const rows = guards.map((guard) => [

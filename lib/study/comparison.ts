@@ -1,7 +1,6 @@
 import type { Comparison } from '../evaluation/compare.js';
-import { type ChangeOptions, type Difference, queryChanges, testChange } from '../evaluation/differences.js';
+import { type ChangeOptions, corrected, type Difference, queryChanges, testChange } from '../evaluation/differences.js';
 import type { RunEvaluation } from '../evaluation/measures.js';
-import { holm } from '../evaluation/statistics.js';
 
 /** A system of a table with what it measured; that of a variant is the mean over its seeds. */
 export interface Measured {
@@ -47,10 +46,9 @@ export async function compareMeasured(
   for (const measure of measures) {
     for (const other of others) {
       const change = await differenceOf(base, other, { ...options, measure });
-      differences.push({ set, system: other.name, measure, ...change, pHolm: 1, gained: [], lost: [] });
+      differences.push({ set, system: other.name, measure, ...change, pHolm: 1, pTTestHolm: 1, gained: [], lost: [] });
     }
   }
-  const corrected = holm(differences.map(({ pRandomization }) => pRandomization));
   const systems = [base, ...others];
   const means = Object.fromEntries(systems.map(({ name, evaluation }) => [name, pick(evaluation.mean, measures)]));
   return {
@@ -58,7 +56,7 @@ export async function compareMeasured(
     others: others.map(({ name }) => name),
     measures: [...measures],
     sets: [{ name: set, queries: base.evaluation.perQuery[measures[0]!]!.size, means }],
-    differences: differences.map((difference, i) => ({ ...difference, pHolm: corrected[i]! })),
+    differences: corrected(differences),
     ...{ confidence, resamples, seed },
   };
 }

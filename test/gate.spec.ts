@@ -5,11 +5,14 @@ import { Embedder } from '../lib/embedder.js';
 import type { Comparison } from '../lib/evaluation/compare.js';
 import { evaluate } from '../lib/evaluation/evaluate.js';
 import { readTrecRun } from '../lib/formats/trec.js';
+import { readRunFacts } from '../lib/report/facts.js';
+import { adviceOf } from '../lib/report/findings.js';
 import { guardResult, objections } from '../lib/specialize/gate.js';
 import type { SpecializeOptions } from '../lib/specialize/options.js';
 import type { Promotion } from '../lib/specialize/promotion-stage.js';
 import { specialize } from '../lib/specialize/specialize.js';
 import { judge } from '../lib/specialize/verdict.js';
+import { run } from './command-lines.js';
 import { temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
@@ -30,7 +33,7 @@ function comparisonOf(difference: number, p: number, other: object = {}): Compar
           difference,
         },
         ...{ interval: { low: difference - 0.01, high: difference + 0.01 } },
-        ...{ pRandomization: p, pTTest: p, pBootstrap: p, pHolm: p, ...other },
+        ...{ pRandomization: p, pTTest: p, pBootstrap: p, pHolm: p, pTTestHolm: p, ...other },
         ...{ wins: 3, ties: 2, losses: 1, gained: [], lost: [] },
       },
     ],
@@ -109,8 +112,8 @@ describe('specialize with a gate', function () {
   /** A test set whose relevant passages are those that the base finds first, so that any change is a loss. */
   async function likedByBase(): Promise<string> {
     const directory = writeCollection({ judged, seed: 9 });
-    const { run } = await evaluate({ model, data: directory, k: 1 });
-    const qrels = [...run].map(([query, [first]]) => `${query}\t${first!.id}\t1`);
+    const found = await evaluate({ model, data: directory, k: 1 });
+    const qrels = [...found.run].map(([query, [first]]) => `${query}\t${first!.id}\t1`);
     writeFileSync(join(directory, 'qrels', 'test.tsv'), `query-id\tcorpus-id\tscore\n${qrels.join('\n')}\n`);
     return directory;
   }
@@ -143,11 +146,33 @@ describe('specialize with a gate', function () {
     await using kept = await Embedder.load(chosen!);
     await using base = await Embedder.load(model);
     expect(await kept.encode(texts)).to.deep.equal(await base.encode(texts));
+
+    // Half of the way loses about half as much, and gains enough.
+    const second = await specialize({ ...given, guardLoss: 0.08 });
+    const { offer, text } = second.promotion!;
+    expect(second.promotion!.promoted).to.equal(false);
+    expect(second.promotion!.guards[0]!.difference).to.be.below(-0.08);
+    expect(offer).to.include({ passes: true, share: 0.5, directory: 'promotion/interpolated' });
+    expect(offer!.verdict).to.include({ outcome: 'better', looks: 2 });
+    expect(offer!.guards[0]).to.include({ holds: true });
+    expect(text).to.match(/It passes the gate; to use it, take that directory\.$/);
+    const mixed = await evaluate({ model: join(directory, 'promotion', 'interpolated'), data: collection });
+    expect(offer!.verdict.trained).to.be.closeTo(mixed.measures['nDCG@10']!, 1e-9);
+    expect(adviceOf(await readRunFacts(directory))[0]).to.equal(
+      'Use the mixture of weights in promotion/interpolated (50 % trained): it passes the gate, which the trained model did not.',
+    );
+    expect(readFileSync(second.report!, 'utf8')).to.contain('It passes the gate.');
   });
 
   it('offers the mixture that the dev lists like best where no gain is shown, judged on queries that did not choose', async () => {
-    const { promotion, directory, stages } = await specialize(options({ significance: 1e-9 }));
+    const guards = [writeCollection({ judged: [1, 2, 3, 4], seed: 9 })];
+    const { promotion, directory, stages, report } = await specialize(options({ significance: 1e-9, guards }));
     expect(promotion!.promoted).to.equal(false);
+    expect(promotion).to.deep.include({ guards: [], skippedGuards: guards });
+    expect(promotion!.text).to.contain(
+      `The trained model was not tried on the guard set ${guards[0]}, as it is out already: whether it lost there is not known.`,
+    );
+    expect(readFileSync(report!, 'utf8')).to.contain('Other searches were not looked at (');
     const { offer } = promotion!;
     expect(offer).to.include({ chosenOn: 'dev lists', directory: 'promotion/interpolated', passes: false });
     expect(offer!.choices.map(({ share }) => share)).to.deep.equal([0.25, 0.5, 0.75]);
@@ -178,6 +203,23 @@ describe('specialize with a gate', function () {
     const second = await specialize({ ...stricter, onStage: ({ stage, status }) => events.push(`${stage} ${status}`) });
     expect(second.promotion).to.include({ promoted: false }).and.not.have.property('offer');
     expect(events.filter((event) => event.endsWith(' done'))).to.deep.equal(['promotion done']);
+  });
+
+  it('tells by the exit code of the command whether the trained model is promoted', async () => {
+    const config = join(temporaryDirectory(), 'run.json');
+    writeFileSync(config, JSON.stringify(options({ mixingShares: [] })));
+    const command = ['specialize', '--config', config, '--json', '--quiet'];
+    const promoted = await run(...command);
+    expect(promoted.code, promoted.stderr).to.equal(0);
+    expect(JSON.parse(promoted.stdout).promotion.promoted).to.equal(true);
+    const kept = await run(...command, '--significance', '1e-9', '--yes');
+    expect(kept.code, kept.stderr).to.equal(3);
+    const { promotion } = JSON.parse(kept.stdout);
+    expect(promotion.promoted).to.equal(false);
+    expect(promotion.objections).to.deep.equal(['no gain over the base is shown on the held-out queries']);
+    const people = await run('specialize', '--config', config, '--significance', '1e-9');
+    expect(people.code).to.equal(3);
+    expect(people.stdout).to.contain('Not promoted, because no gain over the base is shown');
   });
 
   it('refuses options of the gate that cannot be', async () => {

@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { pushCommand } from '../lib/cli/push.js';
+import { readModelDirectory } from '../lib/models/directory.js';
 import { planPush, pushModel } from '../lib/models/push.js';
+import { writeCard } from '../lib/report/card.js';
+import { readRunFacts } from '../lib/report/facts.js';
 import { specialize } from '../lib/specialize/specialize.js';
 import { skipWithoutPython } from './environment.js';
 import { temporaryDirectory, writeTinyModel } from './helpers.js';
@@ -13,6 +16,8 @@ import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
 
 const VARIABLES = ['HF_HOME', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_HUB_OFFLINE'];
 
+const COMMIT = '0123456789abcdef0123456789abcdef01234567';
+
 describe('push and cards', function () {
   this.timeout(60_000);
   let promoted: string;
@@ -20,12 +25,32 @@ describe('push and cards', function () {
   before(async () => {
     const judged = Array.from({ length: PASSAGES }, (_, i) => i);
     const collection = writeCollection({ judged });
-    const model = writeTinyModel();
-    const options = tinyRun({ collection, model, data: collection, maxSteps: 12, evaluateEvery: 4, mixingShares: [] });
-    ({ directory: promoted } = await specialize(options));
-    kept = join(temporaryDirectory(), 'kept');
-    cpSync(promoted, kept, { recursive: true });
-    await specialize({ ...options, output: kept, significance: 1e-9 });
+    const home = temporaryDirectory();
+    // A local directory whose name could be one on the Hub, and the same model in the Hub's cache.
+    const tiny = writeTinyModel();
+    cpSync(tiny, join(home, 'models', 'mine'), { recursive: true });
+    const cached = join(home, 'hf', 'hub', 'models--me--base');
+    cpSync(tiny, join(cached, 'snapshots', COMMIT), { recursive: true });
+    mkdirSync(join(cached, 'refs'));
+    writeFileSync(join(cached, 'refs', 'main'), COMMIT);
+    const settings = { maxSteps: 12, evaluateEvery: 4, mixingShares: [], passageMaxLength: 12, queryMaxLength: 10 };
+    const options = tinyRun({ collection, model: 'models/mine', data: collection, ...settings });
+    const from = process.cwd();
+    const { HF_HOME, HF_HUB_OFFLINE } = process.env;
+    try {
+      process.chdir(home);
+      Object.assign(process.env, { HF_HOME: join(home, 'hf'), HF_HUB_OFFLINE: '1' });
+      ({ directory: promoted } = await specialize(options));
+      kept = join(temporaryDirectory(), 'kept');
+      cpSync(promoted, kept, { recursive: true });
+      await specialize({ ...options, model: 'me/base', output: kept, significance: 1e-9 });
+    } finally {
+      process.chdir(from);
+      for (const [name, value] of Object.entries({ HF_HOME, HF_HUB_OFFLINE })) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+    }
   });
 
   let hub: WritableHub | undefined;
@@ -79,6 +104,34 @@ describe('push and cards', function () {
     it('of a base that was kept says that these are its own weights, and claims no results for them', () => {
       const card = readFileSync(join(kept, 'model', 'README.md'), 'utf8');
       expect(card).to.contain('These are the base model’s own weights.').and.to.not.contain('model-index');
+    });
+  });
+
+  describe('the card of a base', () => {
+    const cardOf = (run: string) => readFileSync(join(run, 'model', 'README.md'), 'utf8');
+
+    it('that is a local directory names no model of the Hub, whatever the directory is called', () => {
+      expect(cardOf(promoted)).to.not.contain('base_model').and.to.not.contain('huggingface.co/models');
+      expect(cardOf(promoted)).to.contain('# mine, specialised').and.to.contain('\nmine, trained to search one corpus');
+    });
+
+    it('from the Hub names and links it', async () => {
+      expect(cardOf(kept)).to.contain('base_model: "me/base"').and.to.contain('# base\n');
+      const facts = { ...(await readRunFacts(promoted)), model: 'me/base' };
+      const beside = { directory: join(promoted, 'model'), isHubBase: true, teacher: 'cross-encoder a/b_c' };
+      const card = await writeCard(facts, beside);
+      expect(card).to.contain('base_model: "me/base"').and.to.contain('[me/base](https://huggingface.co/me/base)');
+      expect(card).to.contain('- teacher: cross-encoder a/b\\_c\n');
+    });
+
+    it('says at which length its figures were measured, and how far the model reads by itself', async () => {
+      const { maxLength: own } = await readModelDirectory(join(promoted, 'model'));
+      expect(own).to.be.above(12);
+      expect(cardOf(promoted)).to.contain(
+        'Measured with texts cut to 12 tokens (queries to 10), as in training. By itself the model reads up to ' +
+          `${own} tokens: for the same results set its \`max_seq_length\` to 12.`,
+      );
+      expect(cardOf(promoted)).to.contain('- teacher: fused (dense and BM25 scores)\n');
     });
   });
 

@@ -222,7 +222,8 @@ async function readJson(file: string): Promise<unknown> {
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+/** Whether a model's name is a local directory's, which goes before the Hub's. */
+export async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch {

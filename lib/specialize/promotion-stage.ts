@@ -2,9 +2,11 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeLines } from '../formats/atomic.js';
 import { writing } from '../formats/writing.js';
+import { isDirectory } from '../models/hub.js';
 import { copyModel } from '../models/saved-model.js';
 import { writeCard } from '../report/card.js';
 import { readRunFacts } from '../report/facts.js';
+import { teacherName } from '../report/teacher-name.js';
 import { type EvaluatedOn, type EvaluationResult, writeJson } from './evaluation-stage.js';
 import { type GuardResult, objections } from './gate.js';
 import { Guards } from './guards.js';
@@ -21,6 +23,8 @@ export interface Promotion {
   on: EvaluatedOn;
   verdict: Verdict;
   guards: GuardResult[];
+  /** Guard sets that the trained model was not tried on, as it had failed before; there if there are any. */
+  skippedGuards?: string[];
   /** Why the trained model was not promoted; empty if it was. */
   objections: string[];
   /** There if the trained model was not promoted and mixtures were tried. */
@@ -47,12 +51,17 @@ export async function promotionStage(bench: Workbench): Promise<Stage> {
       const { on, comparison } = JSON.parse(text) as EvaluationResult;
       const verdict = judge(comparison, { on, significance, test: significanceTest });
       // On guard sets whole corpora are encoded: not for a model that is out already.
-      const guarded = verdict.outcome === 'better' ? await guards.compare('trained', directory.file('model')) : [];
+      const isTried = verdict.outcome === 'better';
+      const guarded = isTried ? await guards.compare('trained', directory.file('model')) : [];
       const reasons = objections(verdict, guarded);
       const promoted = reasons.length === 0;
       const offer = promoted ? undefined : await offerMixture(bench, guards, on);
       await writeChosen(bench, promoted);
-      const facts = { promoted, on, verdict, guards: guarded, objections: reasons, ...(offer && { offer }) };
+      const skipped = isTried || sets.length === 0 ? {} : { skippedGuards: [...sets] };
+      const facts = {
+        ...{ promoted, on, verdict, guards: guarded, ...skipped },
+        ...{ objections: reasons, ...(offer && { offer }) },
+      };
       const promotion: Promotion = { ...facts, text: describePromotion(facts) };
       await writeJson(directory.file('promotion'), promotion);
       await writeModelCard(bench, promotion);
@@ -84,11 +93,14 @@ async function writeChosen(bench: Workbench, promoted: boolean): Promise<void> {
 /** The card from the run's own facts, which do not know of this stage yet. */
 async function writeModelCard({ directory, options }: Workbench, promotion: Promotion): Promise<void> {
   const model = directory.file('chosenModel');
-  const facts = { ...(await readRunFacts(directory.path, options.signal)), promotion };
-  await writeLines(join(model, 'README.md'), [(await writeCard(facts, model)).trimEnd()], { signal: options.signal });
+  const facts = { ...(await readRunFacts(directory.path, options.signal)), model: options.model, promotion };
+  const isHubBase = !(await isDirectory(options.model));
+  const card = await writeCard(facts, { directory: model, isHubBase, teacher: await teacherName(options.teacher) });
+  await writeLines(join(model, 'README.md'), [card.trimEnd()], { signal: options.signal });
 }
 
-function describePromotion({ promoted, verdict, guards, objections: reasons, offer }: Omit<Promotion, 'text'>): string {
+function describePromotion(promotion: Omit<Promotion, 'text'>): string {
+  const { promoted, verdict, guards, skippedGuards, objections: reasons, offer } = promotion;
   const lines = [verdict.text];
   for (const { name, difference, measure, interval, allowedLoss, holds } of guards) {
     const range = `95 % interval ${signed(interval.low)} to ${signed(interval.high)}`;
@@ -97,10 +109,16 @@ function describePromotion({ promoted, verdict, guards, objections: reasons, off
       `Guard ${name}: ${measure} ${signed(difference)} (${range}), ${meaning} the allowed loss of ${allowedLoss}.`,
     );
   }
+  if (skippedGuards) lines.push(describeSkipped(skippedGuards));
   if (promoted) return [...lines, 'Promoted: model/ is the trained model.'].join('\n');
   lines.push(`Not promoted, because ${reasons.join(', and ')}: model/ is the base model, unchanged.`);
   if (offer) lines.push(describeOffer(offer));
   return lines.join('\n');
+}
+
+export function describeSkipped(guards: readonly string[]): string {
+  const sets = guards.length === 1 ? `the guard set ${guards[0]}` : `the guard sets ${guards.join(', ')}`;
+  return `The trained model was not tried on ${sets}, as it is out already: whether it lost there is not known.`;
 }
 
 function describeOffer({ share, directory, chosenOn, verdict, guards, passes }: Offer): string {

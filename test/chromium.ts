@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import axe from 'axe-core';
 import type { Context } from 'mocha';
@@ -34,6 +35,25 @@ export async function openPage(
   });
   await page.goto(pathToFileURL(file).href);
   return { page, problems };
+}
+
+/**
+ * Keeps a picture of the whole page in the directory that LISTWISE_TEST_SCREENSHOTS names, for people to look at; does
+ * nothing where it names none.
+ */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  const directory = process.env.LISTWISE_TEST_SCREENSHOTS;
+  if (directory) await page.screenshot({ path: join(directory, `${name}.png`), fullPage: true });
+}
+
+/** The width of A4 less margins of 1 cm, at 96 pixels an inch. */
+export const PAPER = { width: 718, height: 1047 };
+
+/** Tables and other boxes that reach out of the page, by their labels. */
+export async function clipped(page: Page): Promise<string[]> {
+  return page.evaluate(`[...document.querySelectorAll('main *, header *')]
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || (one.matches('.scroll') && one.scrollWidth > one.clientWidth))
+    .map((one) => one.closest('[aria-label]')?.getAttribute('aria-label') ?? one.outerHTML.slice(0, 100))`);
 }
 
 /** What axe finds against a page's accessibility. */

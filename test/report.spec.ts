@@ -6,24 +6,16 @@ import { readRunFacts } from '../lib/report/facts.js';
 import { adviceOf, findingsOf } from '../lib/report/findings.js';
 import { escapeHtml, foreign, html } from '../lib/report/html.js';
 import { reportPage } from '../lib/report/page.js';
+import { intervalPlot } from '../lib/report/plots.js';
 import { writeReport } from '../lib/report/report.js';
 import type { EvaluationResult } from '../lib/specialize/evaluation-stage.js';
 import type { Promotion } from '../lib/specialize/promotion-stage.js';
 import { specialize } from '../lib/specialize/specialize.js';
-import { openPage, startChromium, violations } from './chromium.js';
+import { clipped, openPage, PAPER, screenshot, startChromium, violations } from './chromium.js';
 import { temporaryDirectory, writeTinyModel } from './helpers.js';
+import { HOSTILE } from './hostile.js';
 import { rejection } from './rejection.js';
 import { PASSAGES, tinyRun, writeCollection } from './tiny-run.js';
-
-const HOSTILE = [
-  '<script>document.title = "owned"</script>',
-  '"><img src=x onerror="document.title=`owned`">',
-  "'); alert(1); //",
-  '</style><style>main{display:none}</style>',
-  '\u202egnp.exe \u2066مرحبا بالعالم\u2069 שלום',
-  '👩‍👩‍👧‍👦 🇩🇪 \ud800 \u0000 \u0007',
-  'x'.repeat(100_000),
-];
 
 describe('report', function () {
   this.timeout(60_000);
@@ -73,6 +65,28 @@ describe('report', function () {
         expect(page).to.contain(`id="${id}"`);
       }
       expect(page.match(/<svg role="img" aria-label="[^"]+"/g)).to.have.length(8);
+    });
+
+    it('says what was run: options, versions, hashes, times and costs', async () => {
+      const page = readFileSync(join(directory, 'report.html'), 'utf8');
+      const { stages } = await readRunFacts(directory);
+      const training = stages.find(({ name }) => name === 'training')!;
+      const text = page.replaceAll(/<[^>]+>/g, '|');
+      expect(text)
+        .to.match(/training\|+maxSteps\|+6\|/)
+        .and.to.match(/training\|+learningRate\|+0.001\|/);
+      expect(text).to.contain(`With listwise ${training.versions['listwise']}, `);
+      expect(training.inputs['model']).to.match(/^[0-9a-f]{64}$/);
+      expect(text).to.match(new RegExp(`training\\|+model\\|+${training.inputs['model']!.slice(0, 16)}\\|`));
+      expect(text).to.match(
+        new RegExp(`training\\|+[\\d.]+ (s|min \\d+ s)\\|+${training.started.slice(0, 16).replace('T', ' ')}\\|`),
+      );
+      expect(text).to.contain('No language model and no server was asked');
+      const [{ pTTestHolm }] = JSON.parse(readFileSync(join(directory, 'evaluation', 'comparison.json'), 'utf8'))
+        .comparison.differences;
+      expect(text)
+        .to.contain(pTTestHolm < 0.0001 ? '&lt; 0.0001' : pTTestHolm.toFixed(4))
+        .and.to.contain('|p t-test|');
     });
 
     it('is one file that names no other: no script, no link, no image', () => {
@@ -173,6 +187,7 @@ describe('report', function () {
         const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
         expect(width).to.be.at.most(room!);
         expect(problems).to.deep.equal([]);
+        await screenshot(page, `report-${name.split(' ')[1]}`);
         await page.close();
       });
     }
@@ -193,6 +208,8 @@ describe('report', function () {
       });
       try {
         const file = await writeReport(directory);
+        // Texts are cut: the page is a few times as long as without them, and no book.
+        expect(readFileSync(file, 'utf8').length).to.be.below(400_000);
         const { page, problems } = await open(file, { viewport: { width: 360, height: 740 } });
         expect(await page.title()).to.contain('report of listwise');
         expect(await page.isVisible('main')).to.equal(true);
@@ -205,6 +222,7 @@ describe('report', function () {
         await page.close();
       } finally {
         writeFileSync(join(directory, 'evaluation', 'comparison.json'), original);
+        await writeReport(directory);
       }
     });
 
@@ -221,13 +239,57 @@ describe('report', function () {
       await page.close();
     });
 
-    it('prints all of it', async () => {
-      const { page } = await open(join(directory, 'report.html'));
+    it('shows hostile names of the model, of types of queries and of teachers as text', async () => {
+      const facts = await readRunFacts(directory);
+      const steps = facts.funnel[0]!.steps;
+      const asked = HOSTILE.map((teacher) => ({ teacher, requests: 1, pairs: 1, tokens: 1 }));
+      const stages = facts.stages.map((one) => (one.name === 'teacher' ? { ...one, counts: { asked } } : one));
+      const funnel = [...HOSTILE, '$& $` $1'].map((type) => ({ type, steps }));
+      for (const model of HOSTILE) {
+        const file = join(temporaryDirectory(), 'hostile.html');
+        writeFileSync(file, reportPage({ ...facts, model, stages: stages as typeof facts.stages, funnel }));
+        const { page, problems } = await open(file, { viewport: { width: 360, height: 740 } });
+        expect(await page.title())
+          .to.contain('report of listwise')
+          .and.to.not.equal('owned');
+        expect(await page.isVisible('main')).to.equal(true);
+        expect(await page.locator('body script, body img, body style').count()).to.equal(0);
+        const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
+        expect(width).to.be.at.most(room!);
+        expect(problems).to.deep.equal([]);
+        if (model === HOSTILE[0]) {
+          expect(await page.locator('#funnel ~ .scroll tbody th').allTextContents()).to.include.members([
+            HOSTILE[0],
+            '$& $` $1',
+          ]);
+          expect(await violations(page)).to.deep.equal([]);
+          await screenshot(page, 'report-hostile');
+        }
+        await page.close();
+      }
+    });
+
+    it('keeps a label of a plot as it is, whatever patterns it has', () => {
+      const rows = [{ ...DIFFERENCE, name: 'only $& and $`' }];
+      expect(intervalPlot('of $& and $` by "$1"', rows).text).to.match(
+        /^<svg role="img" aria-label="of \$&amp; and \$` by &quot;\$1&quot;" /,
+      );
+    });
+
+    it('prints all of it, and cuts no table off', async () => {
+      const { page } = await open(join(directory, 'report.html'), { viewport: PAPER });
       await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
       expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).to.equal('rgb(255, 255, 255)');
       expect(await page.isVisible('nav')).to.equal(false);
+      expect(await clipped(page)).to.deep.equal([]);
       expect((await page.pdf({ format: 'A4' })).length).to.be.above(20_000);
+      await screenshot(page, 'report-print');
       await page.close();
     });
   });
 });
+
+const DIFFERENCE = {
+  ...{ queries: 5, base: 0.4, value: 0.5, difference: 0.1, interval: { low: 0.05, high: 0.15 } },
+  ...{ wins: 3, ties: 1, losses: 1 },
+};

@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Context } from 'mocha';
 import type { Browser } from 'playwright-core';
+import { studyPage } from '../lib/study/page.js';
+import type { StudyFacts } from '../lib/study/results.js';
 import type { Study } from '../lib/study/study.js';
 import { formatStudy } from '../lib/study/table.js';
-import { openPage, startChromium, violations } from './chromium.js';
+import { clipped, openPage, PAPER, screenshot, startChromium, violations } from './chromium.js';
 import { run as runCommand } from './command-lines.js';
 import { temporaryDirectory } from './helpers.js';
+import { HOSTILE } from './hostile.js';
 import { wholeOptions, wholeStudy } from './study-runs.js';
 
 /** For the hook of each describe: a hook of the file would be one of all files. */
@@ -76,9 +79,45 @@ describe('what a study writes', () => {
         const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
         expect(width).to.be.at.most(room!);
         expect(problems).to.deep.equal([]);
+        await screenshot(page, `study-${viewport.width}`);
         await page.close();
       });
     }
+
+    it('shows hostile names of model, types and test set as text', async () => {
+      const { variants, tables } = whole;
+      const named = (text: string): StudyFacts => ({
+        ...{ ...whole, model: text, test: { ...whole.test, name: text } },
+        ...{ leftOut: [{ variant: text, reason: text }], versions: { listwise: '1' } },
+        tables: tables.map((one) => ({
+          ...one,
+          rows: one.rows.map((row, i) => (i === 0 ? { ...row, label: text } : row)),
+        })),
+        variants: variants.map((one) => ({ ...one, label: text })),
+      });
+      for (const text of HOSTILE) {
+        const file = join(temporaryDirectory(), 'hostile.html');
+        writeFileSync(file, studyPage(named(text)));
+        const { page, problems } = await openPage(browser, file, { viewport: { width: 360, height: 740 } });
+        expect(await page.title())
+          .to.contain('study of listwise')
+          .and.to.not.equal('owned');
+        expect(await page.isVisible('main')).to.equal(true);
+        expect(await page.locator('body script, body img, body style').count()).to.equal(0);
+        const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
+        expect(width).to.be.at.most(room!);
+        expect(problems).to.deep.equal([]);
+        await page.close();
+      }
+    });
+
+    it('prints without cutting a table off', async () => {
+      const { page } = await openPage(browser, place('study.html'), { viewport: PAPER });
+      await page.emulateMedia({ media: 'print' });
+      expect(await clipped(page)).to.deep.equal([]);
+      await screenshot(page, 'study-print');
+      await page.close();
+    });
   });
 });
 

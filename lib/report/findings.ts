@@ -1,6 +1,8 @@
 import type { GroupChange } from '../evaluation/differences.js';
 import { signed } from '../specialize/verdict.js';
 import type { RunFacts } from './facts.js';
+import { lostTo } from './funnel.js';
+import { plain } from './html.js';
 
 /** A sentence or two for people who do not read tables. */
 export interface Finding {
@@ -80,22 +82,41 @@ function groupFinding({ evaluation }: RunFacts): Finding[] {
   if (groups.length < 2) return [];
   const gained = groups.filter(({ interval }) => interval.low > 0).sort((a, b) => b.difference - a.difference);
   const lost = groups.filter(({ interval }) => interval.high < 0).sort((a, b) => a.difference - b.difference);
-  const name = ({ group, difference }: GroupChange) => `“${group}” (${signed(difference)})`;
   const parts = [
-    gained.length > 0 ? `Gains that the intervals support: ${gained.map(name).join(', ')}.` : '',
-    lost.length > 0 ? `Losses that the intervals support: ${lost.map(name).join(', ')}.` : '',
+    gained.length > 0 ? `Gains that the intervals support: ${groupNames(gained)}.` : '',
+    lost.length > 0 ? `Losses that the intervals support: ${groupNames(lost)}.` : '',
   ].filter(Boolean);
   const text = parts.length > 0 ? parts.join(' ') : 'No kind of query stands out: every group’s interval holds 0.';
   const tone = lost.length > 0 ? 'bad' : gained.length > 0 ? 'good' : 'neutral';
   return [{ tone, title: 'By kind of query.', text: `${text} Groups are small, so take this as a hint.` }];
 }
 
+/** Groups that are named; a table has all of them. */
+const NAMED_GROUPS = 6;
+
+function groupNames(groups: readonly GroupChange[]): string {
+  const named = groups.slice(0, NAMED_GROUPS);
+  const names = named.map(({ group, difference }) => `“${plain(group)}” (${signed(difference)})`).join(', ');
+  const more = groups.length - named.length;
+  return more > 0 ? `${names} and ${more} more` : names;
+}
+
 function guardFindings({ promotion }: RunFacts): Finding[] {
-  return (promotion?.guards ?? []).map(({ name, measure, difference, allowedLoss, holds }) => ({
-    tone: holds ? 'good' : 'bad',
-    title: holds ? `Other searches did not suffer (${shortName(name)}).` : `It forgot something (${shortName(name)}).`,
-    text: `${measure} changed by ${signed(difference)} on this guard set, where a loss of ${allowedLoss} is allowed.`,
-  }));
+  if (!promotion) return [];
+  const { guards, skippedGuards = [] } = promotion;
+  const found = guards.map(
+    ({ name, measure, difference, allowedLoss, holds }): Finding => ({
+      tone: holds ? 'good' : 'bad',
+      title: holds
+        ? `Other searches did not suffer (${shortName(name)}).`
+        : `It forgot something (${shortName(name)}).`,
+      text: `${measure} changed by ${signed(difference)} on this guard set, where a loss of ${allowedLoss} is allowed.`,
+    }),
+  );
+  if (skippedGuards.length === 0) return found;
+  const names = skippedGuards.map((guard) => plain(shortName(guard))).join(', ');
+  const text = 'The trained model was out already, so it was not tried on the guard sets: what it forgot is not known.';
+  return [...found, { tone: 'neutral', title: `Other searches were not looked at (${names}).`, text }];
 }
 
 function testSetAdvice({ evaluation }: RunFacts): string[] {
@@ -142,25 +163,19 @@ const MANY_NOT_FOUND = 0.3;
 const MANY_NOT_FIRST = 0.5;
 
 function funnelAdvice({ funnel }: RunFacts): string[] {
-  const left = (label: string) =>
-    funnel.reduce((sum, { steps }) => sum + (steps.find((step) => step.label === label)?.queries ?? 0), 0);
-  const [usable, found, enough, first] = [
-    'source usable',
-    'source found',
-    'enough candidates',
-    'source scored first',
-  ].map(left) as [number, number, number, number];
   const advice: string[] = [];
-  if (usable > 0 && 1 - found / usable > MANY_NOT_FOUND) {
+  const found = lostTo(funnel, 'source rank');
+  if (found.lost > MANY_NOT_FOUND * found.before) {
     advice.push(
-      `The base did not find the source passage of ${percent(1 - found / usable)} of the queries: add bm25 to ` +
+      `The base did not find the source passage of ${percent(found.lost / found.before)} of the queries: add bm25 to ` +
         '--retrievers, or loosen --max-source-rank; these are queries to learn from.',
     );
   }
-  if (first > 0 && 1 - first / enough > MANY_NOT_FIRST) {
+  const first = lostTo(funnel, 'source not first');
+  if (first.lost > MANY_NOT_FIRST * first.before) {
     advice.push(
-      `The teacher put another passage before the source for ${percent(1 - first / enough)} of the queries: look at ` +
-        'dropped.jsonl whether queries are vague, passages repeat, or the teacher is weak here.',
+      `The teacher put another passage before the source for ${percent(first.lost / first.before)} of the queries: look ` +
+        'at dropped.jsonl whether queries are vague, passages repeat, or the teacher is weak here.',
     );
   }
   return advice;

@@ -35,6 +35,12 @@ export function foreign(text: string, longest = 400): Markup {
   return html`<bdi>${shorten(text, longest)}</bdi>`;
 }
 
+/** Other people's text where no element can be: in a plot's tick or tip, or amid a sentence. One line, short. */
+export function plain(text: string, longest = 40): string {
+  const clean = text.slice(0, 100 * longest).toWellFormed();
+  return shorten(clean.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim(), longest);
+}
+
 function shorten(text: string, longest: number): string {
   const characters = [...text.slice(0, 2 * longest)];
   return characters.length <= longest && text.length <= 2 * longest

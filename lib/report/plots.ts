@@ -5,7 +5,7 @@ import { signed } from '../specialize/verdict.js';
 import type { EvaluationRecord, StepRecord } from '../training/log.js';
 import type { QueryPoint } from './facts.js';
 import type { FunnelRow } from './funnel.js';
-import { escapeHtml, Markup } from './html.js';
+import { escapeHtml, Markup, plain } from './html.js';
 import type { ScoreHistogram } from './score-histogram.js';
 
 const COLORS = {
@@ -30,7 +30,8 @@ function draw(label: string, options: Plot.PlotOptions): Markup {
   const bare = text
     .replace(/<style[^>]*>[\s\S]*?<\/style>/g, '')
     .replace(/ (aria-label|aria-description|style|class)="[^"]*"/g, '')
-    .replace(/^<svg /, `<svg role="img" aria-label="${escapeHtml(label)}" `);
+    // A function, since "$&" in a label would be read as a pattern.
+    .replace(/^<svg /, () => `<svg role="img" aria-label="${escapeHtml(label)}" `);
   return new Markup(bare);
 }
 
@@ -39,22 +40,10 @@ function whole(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en') : '';
 }
 
-/** Of a tick's text and of a tip: plain, short. */
-function plain(text: string, longest = 40): string {
-  const clean = text
-    .toWellFormed()
-    .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
-    .trim();
-  const characters = [...clean.slice(0, 2 * longest)];
-  return characters.length <= longest && clean.length <= 2 * longest
-    ? clean
-    : `${characters.slice(0, longest).join('')}…`;
-}
-
 /** Differences with their intervals, one line each, around 0. */
 export function intervalPlot(label: string, rows: readonly (Change & { name: string })[]): Markup {
-  const marks = rows.map((row) => ({
-    ...row,
+  const marks = rows.map((row, line) => ({
+    ...{ ...row, line },
     name: plain(row.name, 20),
     low: row.interval.low,
     high: row.interval.high,
@@ -67,12 +56,17 @@ export function intervalPlot(label: string, rows: readonly (Change & { name: str
     marginLeft: 150,
     marginRight: 24,
     x: { label: 'difference to the base →', labelOffset: 42, grid: true, nice: true, ticks: 5 },
-    y: { label: null, domain: marks.map(({ name }) => name), tickSize: 0 },
+    // By number, since long names may be cut to the same.
+    y: {
+      ...{ label: null, type: 'point', tickSize: 0 },
+      domain: marks.map(({ line }) => line),
+      tickFormat: (line: number) => marks[line]!.name,
+    },
     marks: [
       Plot.ruleX([0], { stroke: 'currentColor', strokeOpacity: 0.5 }),
-      Plot.ruleY(marks, { y: 'name', x1: 'low', x2: 'high', stroke: color, strokeWidth: 4, strokeLinecap: 'round' }),
+      Plot.ruleY(marks, { y: 'line', x1: 'low', x2: 'high', stroke: color, strokeWidth: 4, strokeLinecap: 'round' }),
       Plot.dot(marks, {
-        ...{ y: 'name', x: 'difference', fill: 'var(--paper)', stroke: color, strokeWidth: 2.5, r: 5 },
+        ...{ y: 'line', x: 'difference', fill: 'var(--paper)', stroke: color, strokeWidth: 2.5, r: 5 },
         title: ({ name, difference, low, high }) =>
           `${name}: ${signed(difference)} (${signed(low)} to ${signed(high)})`,
       }),
@@ -174,37 +168,44 @@ export function devPlot(label: string, values: readonly { step: number; value: n
   });
 }
 
-/** Queries left after each filter, all types together, stacked by type. */
+/** Types of queries that have a colour of their own; further ones share the last. */
+const TYPE_COLORS = 8;
+
+/** The number of a type's colour, from 1, as the page's sheet has them. */
+export function typeColor(place: number): number {
+  return Math.min(place + 1, TYPE_COLORS);
+}
+
+/** Queries left after each filter, stacked by type. */
 export function funnelPlot(rows: readonly FunnelRow[]): Markup {
   const labels = rows[0]?.steps.map(({ label }) => label) ?? [];
   const totals = labels.map((label, i) => ({
     label,
     queries: rows.reduce((sum, { steps }) => sum + (steps[i]?.queries ?? 0), 0),
   }));
-  return draw(
-    `Queries left after each filter: ${totals.map(({ label, queries }) => `${label} ${queries}`).join(', ')}`,
-    {
-      width: 520,
-      height: 76 + 34 * labels.length,
-      marginLeft: 150,
-      marginRight: 56,
-      x: { label: 'queries →', labelOffset: 42, grid: true, ticks: 5, tickFormat: whole },
-      y: { label: null, domain: labels, tickSize: 0 },
-      marks: [
-        Plot.barX(totals, { y: 'label', x: 'queries', fill: COLORS.accent, insetTop: 3, insetBottom: 3, rx: 2 }),
-        Plot.text(totals, {
-          ...{
-            y: 'label',
-            x: 'queries',
-            text: ({ queries }) => queries.toLocaleString('en'),
-            textAnchor: 'start',
-            dx: 6,
-          },
-          fill: 'currentColor',
-        }),
-      ],
-    },
+  const parts = rows.flatMap(({ type, steps }, place) =>
+    steps.map(({ label, queries }) => ({ type, label, queries, place, color: `var(--type-${typeColor(place)})` })),
   );
+  const told = totals.map(({ label, queries }) => `${label} ${queries}`).join(', ');
+  return draw(`Queries left after each filter: ${told}`, {
+    width: 520,
+    height: 76 + 34 * labels.length,
+    marginLeft: 150,
+    marginRight: 56,
+    x: { label: 'queries →', labelOffset: 42, grid: true, ticks: 5, tickFormat: whole },
+    y: { label: null, domain: labels, tickSize: 0 },
+    marks: [
+      Plot.barX(parts, {
+        ...{ y: 'label', x: 'queries', z: 'place', order: 'place', fill: 'color' },
+        ...{ insetTop: 3, insetBottom: 3, insetRight: 0.5 },
+        title: ({ type, label, queries }) => `${plain(type)}, ${label}: ${queries.toLocaleString('en')}`,
+      }),
+      Plot.text(totals, {
+        ...{ y: 'label', x: 'queries', textAnchor: 'start', dx: 6, fill: 'currentColor' },
+        text: ({ queries }) => queries.toLocaleString('en'),
+      }),
+    ],
+  });
 }
 
 /** How the teacher's scores are spread: sources beside other candidates. */

@@ -1,9 +1,10 @@
 import type { Json } from '../hashes.js';
 import { HUMAN_MEASURE } from '../training/human-dev.js';
-import type { RunFacts, StageFacts } from './facts.js';
+import { costsTable } from './costs.js';
+import type { RunFacts } from './facts.js';
 import { foreign, html, type Markup } from './html.js';
 import { duration, type Section } from './page.js';
-import { devPlot, funnelPlot, lossPlot, scorePlot } from './plots.js';
+import { devPlot, funnelPlot, lossPlot, scorePlot, typeColor } from './plots.js';
 import { numberCell, table } from './table.js';
 
 /** How the model came about: queries, teacher, training, and what was run. */
@@ -12,7 +13,7 @@ export function runSections(facts: RunFacts): Section[] {
   if (facts.funnel.length > 0) sections.push({ id: 'funnel', title: 'Queries', body: funnel(facts) });
   if (facts.scores) sections.push({ id: 'teacher', title: 'Teacher', body: teacher(facts.scores) });
   if (facts.steps.length > 0) sections.push({ id: 'training', title: 'Training', body: training(facts) });
-  sections.push({ id: 'run', title: 'What was run', body: whatWasRun(facts.stages) });
+  sections.push({ id: 'run', title: 'What was run', body: whatWasRun(facts) });
   return sections;
 }
 
@@ -23,9 +24,10 @@ function funnel({ funnel: rows }: RunFacts): Markup {
     ...steps.map(({ queries }) => numberCell(queries.toLocaleString('en'))),
     numberCell(shareOf(steps.at(-1)?.queries ?? 0, steps[0]?.queries ?? 0)),
   ]);
-  return html`<p class="soft">What was left of the written queries after each filter. <code>dropped.jsonl</code> has the
-reason for each one.</p>
-<figure><figcaption>All types together.</figcaption>${funnelPlot(rows)}</figure>
+  const keys = rows.map(({ type }, i) => html`<span class="key type-${typeColor(i)}"></span>${foreign(type, 30)} `);
+  return html`<p class="soft">What was left of the queries after each filter that took any. <code>dropped.jsonl</code> has
+the reason for each one.</p>
+<figure><figcaption>By type: ${keys}</figcaption>${funnelPlot(rows)}</figure>
 ${table('Queries left after each filter, by type', ['type', ...labels, 'left'], cells)}`;
 }
 
@@ -80,7 +82,8 @@ function shown(value: unknown): string {
   return typeof value === 'number' ? String(Number(value.toPrecision(4))) : String(value ?? 'unknown');
 }
 
-function whatWasRun(stages: readonly StageFacts[]): Markup {
+function whatWasRun(facts: RunFacts): Markup {
+  const { stages } = facts;
   const rows = stages.map(({ name, seconds, started, counts }) => [
     name,
     numberCell(duration(seconds ?? 0)),
@@ -98,13 +101,14 @@ function whatWasRun(stages: readonly StageFacts[]): Markup {
   const made = Object.entries(stages.at(-1)?.versions ?? {}).map(([name, version]) => `${name} ${version}`);
   return html`<p>With ${made.join(', ')}.</p>
 ${table('Stages', ['stage', 'time', 'begun (UTC)', 'counts'], rows)}
+<h3>Costs</h3>${costsTable(facts)}
 <h3>Inputs</h3><p class="soft">The first 16 digits of each SHA-256; <code>manifest.json</code> has them whole.</p>
 ${table('Hashes of the inputs', ['stage', 'input', 'SHA-256'], hashes)}
 <h3>Options</h3><p class="soft">What decides each stage’s result; an option that is not here has its default.</p>
 ${table('Options', ['stage', 'option', 'value'], options)}`;
 }
 
-/** The plain numbers and words among a stage's counts, costs included. */
+/** The plain numbers and words among a stage's counts; what lies deeper has tables of its own. */
 function summary(counts: Json | undefined): string {
   if (typeof counts !== 'object' || counts === null || Array.isArray(counts)) return '';
   return Object.entries(counts)

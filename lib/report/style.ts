@@ -5,6 +5,8 @@ export const STYLE = `
   --paper: #ffffff; --ink: #1c2024; --soft: #575e66; --line: #dfe3e8; --panel: #f5f7f9;
   --base: #74808c; --gain: #0b7a4b; --loss: #b3341f; --accent: #2457c5;
   --good-panel: #e6f5ed; --bad-panel: #fcebe8; --neutral-panel: #eef1f5;
+  --type-1: #0072b2; --type-2: #e69f00; --type-3: #009e73; --type-4: #cc79a7;
+  --type-5: #56b4e9; --type-6: #d55e00; --type-7: #8c6d31; --type-8: #808890;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -58,6 +60,7 @@ td.text { overflow-wrap: anywhere; min-width: 5.5rem; }
 .gain { color: var(--gain); } .loss { color: var(--loss); }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 .2em; vertical-align: -.05em; }
 .key.accent { background: var(--accent); } .key.base { background: var(--base); }
+${Array.from({ length: 8 }, (_, i) => `.key.type-${i + 1} { background: var(--type-${i + 1}); }`).join('\n')}
 .example { border: 1px solid var(--line); border-radius: .5rem; padding: .9rem 1.1rem; margin: .9rem 0; break-inside: avoid; }
 .example h4 { margin: 0 0 .3rem; font-size: 1rem; font-weight: 600; }
 .example ol { margin: .2rem 0 0; padding-left: 1.3rem; font-size: .92rem; }
@@ -84,6 +87,10 @@ footer { color: var(--soft); font-size: .88rem; padding-bottom: 3rem; margin-top
   .key, .verdict, .tiles div { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   figure, .tiles, tr, .verdict { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
+  /* Paper does not scroll: numbers may wrap, and words break, before a column is cut off. */
   .scroll { overflow: visible; }
+  table { font-size: 7.5pt; }
+  th, td, td.text { padding-right: .4rem; min-width: 0; overflow-wrap: anywhere; }
+  .number { white-space: normal; }
 }
 `;

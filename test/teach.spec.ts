@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { runCommandLine } from '../lib/cli/program.js';
@@ -69,6 +69,20 @@ describe('teach', () => {
         .sort((a, b) => b.score - a.score)
         .map(({ passage }) => passage);
     expect(order('two.jsonl')).to.deep.equal(order('scores.jsonl'));
+  });
+
+  it('is refused while another writes the same scores, so that nothing is paid for twice', async () => {
+    server.options.delay = 50;
+    const both = await Promise.allSettled([teach(options()), teach(options())]);
+    expect(both.map(({ status }) => status).sort()).to.deep.equal(['fulfilled', 'rejected']);
+    const { reason } = both.find(({ status }) => status === 'rejected') as PromiseRejectedResult;
+    expect(reason).to.include({ code: 'BUSY' });
+    expect(reason.message).to.contain(`${file('scores.jsonl.answers')} is in use by process ${process.pid} on `);
+    expect(server.requests.length).to.equal(2);
+    expect(readdirSync(home).filter((name) => name.startsWith('scores'))).to.have.members([
+      ...['scores.jsonl', 'scores.jsonl.answers'],
+    ]);
+    expect((await teach(options())).scored).to.equal(5);
   });
 
   it('says what does not fit together', async () => {

@@ -11,6 +11,7 @@ import {
 } from '../formats/jsonl.js';
 import { readTrecRun } from '../formats/trec.js';
 import { rejectUnknownOptions } from '../option-names.js';
+import { lockOutput } from '../output-lock.js';
 import type { LongWork, Query, Run } from '../types.js';
 import { membersOf, type SingleChoice, settleTeacher, type TeacherChoice } from './choice.js';
 import type { EnsembleOptions } from './ensemble.js';
@@ -37,6 +38,7 @@ const OPTIONS = ['corpus', 'queries', 'candidates', 'teacher', 'output', 'lowPer
  * Has a teacher score the candidates of queries, for `specialize` to take as a teacher's file, or for any other use.
  * Stopped and started again, it asks for nothing twice.
  * @throws InvalidArgumentError for options; NotFoundError, DataError for files; RemoteError and BudgetError for servers;
+ *   ListwiseError BUSY if another process writes the same scores, so that none pays for what the other asks;
  *   `signal.reason` when aborted
  */
 export async function teach(options: TeachOptions): Promise<ScoringCounts & { output: string }> {
@@ -47,6 +49,7 @@ export async function teach(options: TeachOptions): Promise<ScoringCounts & { ou
   }
   const { output, lowPercentile, highPercentile, signal, onProgress } = options;
   const members = membersOf(settleTeacher(options.teacher));
+  using _ = await lockOutput(`${output}.answers`, { file: `${output}.lock` });
   // A key that is missing, or a file, should show before a corpus is read.
   for (const { teacher } of members) await open(teacher, signal);
   const corpus = await loadCorpus(options.corpus, { signal, onProgress });

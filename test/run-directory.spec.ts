@@ -84,6 +84,33 @@ describe('a run directory', function () {
     expect(manifest(given)).to.not.equal(before);
   });
 
+  it('asks before a half-trained model is lost, and says how many steps', async () => {
+    const given = options({ until: 'training', checkpointEvery: 1 });
+    const controller = new AbortController();
+    const onStep = ({ step }: { step: number }) => step === 2 && controller.abort(new Error('enough'));
+    const stopped = await rejection(specialize({ ...given, onStep, signal: controller.signal }));
+    expect(stopped.message).to.equal('enough');
+    let asked: Invalidation[] = [];
+    const no = (lost: Invalidation[]) => {
+      asked = lost;
+      return false;
+    };
+    const changed = await rejection(specialize({ ...given, learningRate: 2e-3, onInvalidate: no }));
+    const { state } = asked[0]!.begun![0]!;
+    expect(state).to.match(/^done [12] steps?$/);
+    const reason = 'learningRate changed from 0.001 to 0.002';
+    expect(asked).to.deep.equal([{ stage: 'training', reason, later: [], begun: [{ stage: 'training', state }] }]);
+    expect(changed.message).to.contain(`training is done again: ${reason} (training had ${state}). Give`);
+    // Also where it is lost with what it builds on.
+    expect((await rejection(specialize({ ...given, listLength: 6, onInvalidate: no }))).message).to.contain(
+      `lists is done again, and after it training: listLength changed from 5 to 6 (training had ${state}). Give`,
+    );
+    const told: string[] = [];
+    const { stages } = await specialize({ ...given, onInvalidate: no, onEvent: ({ kind }) => told.push(kind) });
+    expect(told).to.include('resumed');
+    expect(stages.training!.reused).to.equal(false);
+  });
+
   it('does not lose a file that somebody changed without asking', async () => {
     const given = options({ until: 'queries' });
     await specialize(given);

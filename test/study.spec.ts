@@ -227,6 +227,17 @@ describe('study', function () {
     expect((await runStudy(changed)).did).to.include.members(['train.both.1 invalidated', 'test.both.1 done']);
   });
 
+  it('asks before it loses a variant that is half trained, and says how many steps', async () => {
+    const given = { ...studyOptions({ variants: ['both'] }), checkpointEvery: 1 };
+    const controller = new AbortController();
+    const onStep = ({ step }: { step: number }) => step === 2 && controller.abort(new Error('enough'));
+    await rejection(runStudy({ ...given, onStep, signal: controller.signal }));
+    const changed = { ...given, learningRate: 2e-3, onInvalidate: () => false };
+    expect((await rejection(runStudy(changed))).message).to.match(
+      /train\.both\.1 is done again: learningRate changed from 0\.001 to 0\.002 \(train\.both\.1 had done [12] steps?\)\./,
+    );
+  });
+
   it('trains to the end where there are no dev lists, and leaves out types with too few lists', async () => {
     const { result } = await runStudy(studyOptions({ variants: ['types', 'both'], listsPerType: 1000, devShare: 0 }));
     const [trial] = variant('both', result).trials;

@@ -9,6 +9,8 @@ export interface Invalidation<Name extends string = StageName> {
   reason: string;
   /** Later stages that are lost with it. */
   later: Name[];
+  /** Which of all these were under way, and how far; absent where none was. */
+  begun?: { stage: Name; state: string }[];
 }
 
 /** Hears what would be lost, before anything is; `false` stops the run. */
@@ -18,12 +20,20 @@ export type OnInvalidate<Name extends string = StageName> = (lost: Invalidation<
 export function invalidations<Name extends string>(plan: readonly PlannedStage<Name>[]): Invalidation<Name>[] {
   return plan
     .filter(({ state, after, loses, later }) => state === 'invalidated' && !after && (loses || later.length > 0))
-    .map(({ stage, reason, later }) => ({ stage: stage.name, reason: reason!, later }));
+    .map(({ stage, reason, later }) => {
+      const lost: Name[] = [stage.name, ...later];
+      const begun = plan.flatMap((one) =>
+        one.begun !== undefined && lost.includes(one.stage.name) ? { stage: one.stage.name, state: one.begun } : [],
+      );
+      return { stage: stage.name, reason: reason!, later, ...(begun.length > 0 && { begun }) };
+    });
 }
 
-/** One line a stage: what is done again, with what, and why. */
-export function describeInvalidation({ stage, reason, later }: Invalidation<string>): string {
-  return `${stage} is done again${later.length > 0 ? `, and after it ${later.join(', ')}` : ''}: ${reason}`;
+/** One line a stage: what is done again, with what, why, and what is lost of stages that were under way. */
+export function describeInvalidation({ stage, reason, later, begun = [] }: Invalidation<string>): string {
+  const after = later.length > 0 ? `, and after it ${later.join(', ')}` : '';
+  const states = begun.map((one) => `${one.stage} had ${one.state}`);
+  return `${stage} is done again${after}: ${reason}${states.length > 0 ? ` (${states.join(', ')})` : ''}`;
 }
 
 /** @throws ListwiseError NOT_CONFIRMED if work would be lost and `onInvalidate` does not agree */

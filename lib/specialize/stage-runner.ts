@@ -46,6 +46,8 @@ export interface Stage<Name extends string = StageName> {
   outputs: readonly string[] | (() => Promise<readonly string[]>);
   /** Why it is done again even where it is complete and nothing changed. */
   again?: string;
+  /** What a process that was stopped has done of it elsewhere than in its partial directory, in words. */
+  begun?: () => Promise<string | undefined>;
   /** Does the stage, or what an earlier process left of it, and returns what it counted. */
   work: (partial: PartialWork) => Promise<Json>;
   /** For a plan: what the stage would work on. */
@@ -66,6 +68,8 @@ export interface PlannedStage<Name extends string = StageName> {
   later: Name[];
   /** Whether work that was done is lost. */
   loses: boolean;
+  /** Of a stage that is done again though it was under way: what it had done, in words. */
+  begun?: string;
 }
 
 export interface RunnerOptions<Name extends string = StageName> {
@@ -136,13 +140,14 @@ export class StageRunner<Name extends string = StageName> {
     const { manifest, directory } = this.#options;
     const { name } = stage;
     const record = await this.#newRecord(stage, before);
-    const plan = { stage, record, later: [], loses: false };
     const earlier = manifest.get(name);
-    if (!earlier) return { ...plan, state: 'new' };
+    if (!earlier) return { stage, record, later: [], loses: false, state: 'new' };
+    const begun = earlier.complete ? undefined : await stage.begun?.();
+    const plan = { stage, record, later: [], loses: false, begun };
     if (earlier.key === record.key && !earlier.complete) return { ...plan, state: 'continued' };
     const again = before.find((one) => one.state !== 'reused' && needsOf(stage).includes(one.stage.name));
     const reason = await this.#reason(earlier, record, stage.again);
-    const loses = earlier.complete || (await hasPartialWork(directory, name));
+    const loses = earlier.complete || begun !== undefined || (await hasPartialWork(directory, name));
     if (reason?.isOwn || (reason && !again)) {
       const later = manifest.dependents(name) as Name[];
       return { ...plan, state: 'invalidated', reason: reason.text, later, loses };

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { DataError } from '../errors.js';
 import type { Json } from '../hashes.js';
+import { stepsKept } from '../training/checkpoints.js';
 import { type TrainingOptions, undecisiveOptions } from '../training/options.js';
 import type { TrainingResult } from '../training/result.js';
 import { trainListwise } from '../training/train.js';
@@ -21,6 +22,7 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
     options: decisive as Record<string, Json | undefined>,
     inputs: await hashesOf(sources),
     sources,
+    begun: () => stepsInWords(directory.file('training')),
     outputs: async () => [FILES.trainingSummary, FILES.trainingLog, ...(await directory.filesIn(FILES.model))],
     work: async () => {
       // Training loads the model anew, and takes what memory there is.
@@ -43,6 +45,12 @@ export async function trainingStage(bench: Workbench): Promise<Stage> {
       return countsOf(result);
     },
   };
+}
+
+/** What a training that was stopped has done. @param output its directory */
+export async function stepsInWords(output: string): Promise<string | undefined> {
+  const steps = await stepsKept(output);
+  return steps > 0 ? `done ${steps} step${steps > 1 ? 's' : ''}` : undefined;
 }
 
 /** Said before hours of training, and not after. */

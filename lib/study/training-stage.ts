@@ -4,7 +4,7 @@ import { measureEntropies } from '../lists/entropies.js';
 import { writeLists } from '../lists/file.js';
 import { studentScores } from '../specialize/lists-stage.js';
 import type { Stage } from '../specialize/stage-runner.js';
-import { countsOf, trainingOptions, trainingSources } from '../specialize/training-stages.js';
+import { countsOf, stepsInWords, trainingOptions, trainingSources } from '../specialize/training-stages.js';
 import { hashesOf, type Workbench } from '../specialize/workbench.js';
 import { TRAINING_DEFAULTS, undecisiveOptions } from '../training/options.js';
 import type { TemperatureMatch } from '../training/temperature.js';
@@ -56,6 +56,7 @@ export async function trialTraining(
     options: { ...(Object.fromEntries(decisive) as Record<string, Json>), pool: pool as unknown as Json, ...drawing },
     inputs: await hashesOf(sources),
     sources,
+    begun: () => stepsInWords(join(directory.path, variantFolder(variant.name, seed))),
     outputs: async () => [
       ...[file('train'), file('dev'), file('summary'), file('log')],
       ...(await directory.filesIn(file('model'))),

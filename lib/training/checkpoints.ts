@@ -54,6 +54,16 @@ export interface BrokenCheckpoint {
   problem: string;
 }
 
+/** Where the checkpoints of a run are, by its output directory. */
+export function checkpointsOf(output: string): string {
+  return join(output, 'checkpoints');
+}
+
+/** How many steps a run that was stopped can go on from; 0 where it has no whole checkpoint. */
+export async function stepsKept(output: string): Promise<number> {
+  return (await new Checkpoints(checkpointsOf(output), 1).latest())?.state.step ?? 0;
+}
+
 const FORMAT = 1;
 /** A checkpoint, one that is being written, and one that another of the same step is taking the place of. */
 const NAME = /^(?:step-(\d+)|\.step-(\d+)\.(?:tmp|old))$/;

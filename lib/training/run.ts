@@ -7,7 +7,7 @@ import { hashFile } from '../hashes.js';
 import { runJob } from '../native.js';
 import { lockOutput } from '../output-lock.js';
 import { CheckpointSchedule } from './checkpoint-schedule.js';
-import { type Checkpoint, type CheckpointFacts, Checkpoints } from './checkpoints.js';
+import { type Checkpoint, type CheckpointFacts, Checkpoints, checkpointsOf } from './checkpoints.js';
 import type { HumanDev } from './human-dev.js';
 import { KeptModel } from './kept-model.js';
 import { TrainingLog } from './log.js';
@@ -54,7 +54,7 @@ export async function runTraining(run: TrainingRun): Promise<RunResult> {
   const { trainee, base, data, store, options, started } = run;
   const { output } = options;
   const inputs = await describeInputs(base, data, options);
-  const checkpoints = new Checkpoints(join(output, 'checkpoints'), options.keepCheckpoints);
+  const checkpoints = new Checkpoints(checkpointsOf(output), options.keepCheckpoints);
   const kept = new KeptModel(trainee, output, options.signal);
   const start = await startRun(trainee, inputs, { options, checkpoints }).catch(async (error: { code?: string }) => {
     // Another run stays there as it was.

@@ -23,7 +23,7 @@ const fixtures = fileURLToPath(new URL('fixtures/parity', import.meta.url));
 const models = join(fixtures, 'cross-encoders');
 const FAMILIES = [
   ...['bert', 'bert-identity', 'roberta', 'xlm-roberta', 'mpnet', 'distilbert', 'modernbert-cls', 'modernbert-mean'],
-  'gte',
+  ...['gte', 'bert-untyped', 'new'],
 ];
 
 interface Expected {
@@ -88,6 +88,19 @@ describe('CrossEncoder.score', () => {
     writeSafetensors(file, weights);
     const after = await scoresOf(directory, pairs, { activation: 'identity' });
     expect(after.every((score, i) => Math.abs(score - before[i]!) > 1e-3)).to.equal(true);
+  });
+
+  it('computes pairs in the order of their lengths, so that those of a call are alike', async () => {
+    await using scorer = await CrossEncoder.load(join(models, 'bert'));
+    const [short, long] = ['a', 'abcdefghij '.repeat(4).trim()];
+    const pairs = Array.from({ length: 600 }, (_, i) => ({ query: 'q', passage: i % 2 === 0 ? long : short }));
+    const done: number[] = [];
+    const scores = await scorer.score(pairs, { onProgress: (progress) => done.push(progress.done) });
+    // A call has 8,192 tokens: all 300 short pairs of 5, then long ones of 40.
+    expect(done).to.deep.equal([300 + Math.floor((8192 - 300 * 5) / 40), 600]);
+    const [one, other] = [scores[0]!, scores[1]!];
+    expectClose(scores, Float32Array.from(pairs, (_, i) => (i % 2 === 0 ? one : other)), { atol: 1e-6 }, 'scores');
+    expect(Math.abs(one - other)).to.be.above(1e-4);
   });
 
   it('reports progress, and stops when it is aborted', async () => {
@@ -158,6 +171,38 @@ describe('CrossEncoder.load', () => {
     const squashed = own.scores.map((logit) => 1 / (1 + Math.exp(-logit)));
     expectClose(await scoresOf(empty, asPairs(own)), squashed, { atol: 1e-5 }, 'the default');
     expectClose(await scoresOf(join(models, 'bert'), asPairs({ pairs })), sigmoid, { atol: 1e-6 }, 'sigmoid');
+    const rectified = changed('bert', 'config.json', {
+      sentence_transformers: { activation_fn: 'torch.nn.modules.activation.ReLU' },
+    });
+    // Logits of both signs, which the fixture's own are not.
+    const file = join(rectified, 'model.safetensors');
+    const weights = readSafetensors(file);
+    const middle = [...logits].sort((a, b) => a - b)[7]!;
+    weights['classifier.bias']!.values[0]! -= middle;
+    writeSafetensors(file, weights);
+    const expected = logits.map((logit) => Math.max(0, logit - middle));
+    expect(expected.filter((score) => score === 0)).to.have.length.within(5, 10);
+    expectClose(await scoresOf(rectified, asPairs({ pairs })), expected, { atol: 1e-6 }, 'ReLU');
+  });
+
+  it('puts the default prompt of config_sentence_transformers.json before each query', async () => {
+    const { pairs } = expectedOf(join(models, 'bert-identity'));
+    const prompted = changed('bert-identity', 'config_sentence_transformers.json', {
+      ...{ prompts: { query: 'qu ', other: 'x ' }, default_prompt_name: 'query' },
+    });
+    const byHand = asPairs({ pairs }).map(({ query, passage }) => ({ query: `qu ${query}`, passage }));
+    const expected = await scoresOf(join(models, 'bert-identity'), byHand);
+    expect(await scoresOf(prompted, asPairs({ pairs }))).to.deep.equal(expected);
+    expect(expected).to.not.deep.equal(await scoresOf(join(models, 'bert-identity'), asPairs({ pairs })));
+    const unused = changed('bert-identity', 'config_sentence_transformers.json', { prompts: { query: 'qu ' } });
+    expect(await scoresOf(unused, asPairs({ pairs }))).to.deep.equal(
+      await scoresOf(join(models, 'bert-identity'), asPairs({ pairs })),
+    );
+    const nameless = changed('bert-identity', 'config_sentence_transformers.json', { default_prompt_name: 'query' });
+    expect((await rejection(CrossEncoder.load(nameless))).message).to.equal(
+      `${nameless}/config_sentence_transformers.json: default_prompt_name "query" is none of the prompts (there are ` +
+        'none); Python does not open such a model either. Correct it, or set it to null.',
+    );
   });
 
   it('refuses activations, heads and models that it does not compute, by name', async () => {
@@ -201,6 +246,85 @@ describe('PairTokenizer', () => {
     expect(Array.from(packed.offsets)).to.deep.equal([0, 6, 14]);
     expect(Array.from(packed.secondStarts)).to.deep.equal([4, 4]);
     expect([...tooLong]).to.deep.equal([2]);
+  });
+
+  it('cuts the beginning of the passage where the tokenizer cuts there', async () => {
+    const directory = await readCrossEncoderDirectory(
+      changed('bert', 'tokenizer_config.json', { truncation_side: 'left' }),
+    );
+    const tokenizer = await Tokenizer.load(directory);
+    const pairs = await PairTokenizer.create(tokenizer, { maxLength: 8 });
+    const { packed } = await pairs.pack([{ query: 'ab', passage: 'cdefghij' }]);
+    const later = (i: number) => 31 + i;
+    const expected = [2, 5, later(1), 3, later(7), later(8), later(9), 3];
+    expect(Array.from(packed.ids)).to.deep.equal(expected);
+    const [queries, passages] = [
+      await tokenizer.packParts(['ab'], { maxLength: 8 }),
+      await tokenizer.packParts(['cdefghij'], { maxLength: 8 }),
+    ];
+    const joined = await pairs.join({ queries, passages, rows: Int32Array.of(0), listLength: 1 });
+    expect(Array.from(joined.ids)).to.deep.equal(expected);
+  });
+
+  it('tokenises each distinct text once, and no query with each of its passages', async () => {
+    const directory = await readCrossEncoderDirectory(join(models, 'bert'));
+    const tokenizer = await Tokenizer.load(directory);
+    const seen: string[] = [];
+    const counting = new Proxy(tokenizer, {
+      get: (target, name) => {
+        const value = target[name as keyof Tokenizer];
+        if (typeof value !== 'function') return value;
+        return (...args: never[]) => {
+          if (name === 'packParts') seen.push(...(args[0] as string[]));
+          return (value as (...all: never[]) => unknown).apply(target, args);
+        };
+      },
+    });
+    const pairs = await PairTokenizer.create(counting, { maxLength: 40 });
+    const passages = ['one', 'two', 'three', 'two'];
+    const all = ['who', 'what', 'who'].flatMap((query) => passages.map((passage) => ({ query, passage })));
+    const { packed } = await pairs.pack(all);
+    expect(seen).to.deep.equal(['who', 'what', 'one', 'two', 'three']);
+    expect(packed.offsets).to.have.length(13);
+  });
+});
+
+describe('Tokenizer.pairTemplate', () => {
+  const templateOf = async (name: string, change: Record<string, unknown> = {}) => {
+    const directory = changed(name, 'tokenizer_config.json', change);
+    return (await Tokenizer.load(await readCrossEncoderDirectory(directory))).pairTemplate();
+  };
+
+  it('has a second type only where the tokenizer gives one, and Python hands it on', async () => {
+    const second = async (change: Record<string, unknown>) => (await templateOf('bert', change)).betweenFirst;
+    expect(await second({})).to.equal(1);
+    expect(await second({ model_input_names: ['input_ids', 'attention_mask'] })).to.equal(undefined);
+    // What transformers' classes do where nothing is said.
+    const silent = { model_input_names: undefined };
+    expect(await second({ ...silent, tokenizer_class: 'BertTokenizerFast' })).to.equal(1);
+    expect(await second({ ...silent, tokenizer_class: 'DistilBertTokenizer' })).to.equal(undefined);
+    expect(await second({ ...silent, tokenizer_class: 'PreTrainedTokenizerFast' })).to.equal(undefined);
+    expect(await second({ ...silent, tokenizer_class: undefined })).to.equal(1);
+    const named = { model_input_names: ['input_ids', 'token_type_ids'] };
+    expect((await templateOf('bert-untyped', named)).betweenFirst).to.equal(undefined);
+    const error = await rejection(templateOf('bert', { model_input_names: 'input_ids' }));
+    expect(error.message).to.match(/expected a list for model_input_names but found "input_ids"\.$/);
+  });
+
+  it('refuses types in another order, where the model reads them', async () => {
+    const directory = changed('bert', 'tokenizer_config.json', {});
+    const file = join(directory, 'tokenizer.json');
+    const definition = JSON.parse(readFileSync(file, 'utf8'));
+    definition.post_processor.pair.at(-1).SpecialToken.type_id = 0;
+    writeJson(file, definition);
+    expect(await rejection(CrossEncoder.load(directory))).to.include({
+      code: 'UNSUPPORTED',
+      message:
+        `${file} gives the tokens of a pair the types 0, 0, 0, 1, 0, which is not supported; supported: 0 for the first ` +
+        'text and 0 or 1 for the second.',
+    });
+    writeJson(join(directory, 'tokenizer_config.json'), { model_input_names: ['input_ids'], model_max_length: 40 });
+    await (await CrossEncoder.load(directory)).dispose();
   });
 });
 

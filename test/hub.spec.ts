@@ -143,6 +143,16 @@ describe('resolveModel', () => {
     expect(transfers('pytorch_model.bin')).to.equal(0);
   });
 
+  it('refuses a repository that holds an adapter, before anything is transferred', async () => {
+    await hub.close();
+    hub = await startHubServer({ ...FILES, 'adapter_config.json': FILES['config.json'] });
+    process.env.HF_ENDPOINT = hub.url;
+    const error = await failure(resolveModel('test/model', silent));
+    expect(error.code).to.equal('UNSUPPORTED');
+    expect(error.message).to.include(`${hub.url}/test/model holds a PEFT adapter (adapter_config.json)`);
+    expect(transfers('model.safetensors')).to.equal(0);
+  });
+
   it('says of a gated repository how to get in', async () => {
     const error = await failure(resolveModel('test/gated', silent));
     expect(error.message).to.equal(

@@ -232,6 +232,67 @@ describe('readModelDirectory', () => {
     });
   }
 
+  const sentence: [string, Record<string, unknown>, string][] = [
+    [
+      'embeddings that are to be cut',
+      { truncate_dim: 8 },
+      'truncate_dim 8 is not supported. Embeddings are not cut here: remove the field to use all of their numbers.',
+    ],
+    ['another class of models', { model_type: 'SparseEncoder' }, 'model_type "SparseEncoder" is not supported.'],
+    ['another similarity', { similarity_fn_name: 'manhattan' }, 'similarity_fn_name "manhattan" is not supported.'],
+    ['a field that is not known', { query_adapter: { rank: 4 } }, 'query_adapter {"rank":4} is not supported.'],
+    ['the activation of a cross-encoder', { activation_fn: 'torch.nn.Tanh' }, 'activation_fn "torch.nn.Tanh" is not supported.'],
+  ];
+  for (const [what, fields, message] of sentence) {
+    it(`refuses ${what} in config_sentence_transformers.json by name`, async () => {
+      const change = (directory: string) => writeJson(join(directory, 'config_sentence_transformers.json'), fields);
+      const expected = { code: 'UNSUPPORTED', message: `M/config_sentence_transformers.json: ${message}` };
+      expect(await refusal(change)).to.deep.equal(expected);
+    });
+  }
+
+  it('reads all of a config_sentence_transformers.json as Python writes it', async () => {
+    const directory = writeTinyModel();
+    const written = {
+      ...{ model_type: 'SentenceTransformer', __version__: { sentence_transformers: '6.2.0', pytorch: '2.13.0' } },
+      ...{ prompts: { query: 'q: ', document: null, topic: 't: ' }, default_prompt_name: 'topic' },
+      ...{ similarity_fn_name: 'dot', truncate_dim: null },
+    };
+    writeJson(join(directory, 'config_sentence_transformers.json'), written);
+    // encode_query and encode_document never use the default prompt.
+    expect((await readModelDirectory(directory)).prompts).to.deep.equal({ query: 'q: ', passage: undefined });
+  });
+
+  it('says so where prompts cannot be, or the default prompt is none of them', async () => {
+    const refused = async (fields: object) =>
+      (await refusal((directory) => writeJson(join(directory, 'config_sentence_transformers.json'), fields))).message;
+    expect(await refused({ prompts: ['q: '] })).to.equal(
+      'M/config_sentence_transformers.json: expected an object for prompts but found an array of 1.',
+    );
+    expect(await refused({ prompts: { query: 3 } })).to.equal(
+      'M/config_sentence_transformers.json, prompts: expected a string for query but found 3.',
+    );
+    expect(await refused({ prompts: { topic: 't: ' }, default_prompt_name: 'passage' })).to.equal(
+      'M/config_sentence_transformers.json: default_prompt_name "passage" is none of the prompts (query, document, ' +
+        'topic); Python does not open such a model either. Correct it, or set it to null.',
+    );
+  });
+
+  for (const beside of ['beside full weights', 'alone']) {
+    it(`refuses an adapter ${beside} by name`, async () => {
+      const refused = await refusal((directory) => {
+        writeJson(join(directory, 'adapter_config.json'), { peft_type: 'LORA', base_model_name_or_path: 'some/model' });
+        if (beside === 'alone') for (const file of ['config.json', 'model.safetensors']) rmSync(join(directory, file));
+      });
+      expect(refused).to.deep.equal({
+        code: 'UNSUPPORTED',
+        message:
+          "M holds a PEFT adapter (adapter_config.json), whose weights are to be added to another model's; that is not " +
+          'supported. Merge them once in Python: load the model, call merge_and_unload() on it, and save it to a new directory.',
+      });
+    });
+  }
+
   it('refuses a cross-encoder, whose states were not trained to be pooled', async () => {
     const directory = fileURLToPath(new URL('fixtures/parity/cross-encoders/roberta', import.meta.url));
     expect((await rejection(readModelDirectory(directory))).message).to.equal(

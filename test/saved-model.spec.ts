@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
-import { embeddingsInPython, skipWithoutPython } from './environment.js';
+import { embeddingsOfModelsInPython, skipWithoutPython } from './environment.js';
 import {
   expectClose,
   readSafetensors,
@@ -225,15 +225,53 @@ describe('Embedder.save', () => {
     expect(await again.encode(texts)).to.deep.equal(await embedder.encode(texts));
   });
 
+  const configOf = (directory: string) =>
+    JSON.parse(readFileSync(join(directory, 'config_sentence_transformers.json'), 'utf8'));
+
+  /** A model whose default prompt is that of passages under the name that is not kept, and whose tokenizer cuts left. */
+  async function savedWithDefault(): Promise<{ saved: string; embedder: Embedder }> {
+    const source = writeTinyModel();
+    const prompts = { query: 'ask ', passage: 'read ', topic: 'on ' };
+    writeJson(join(source, 'config_sentence_transformers.json'), { prompts, default_prompt_name: 'passage' });
+    writeJson(join(source, 'tokenizer_config.json'), {
+      ...{ tokenizer_class: 'BertTokenizer', do_lower_case: true, model_max_length: 12, truncation_side: 'left' },
+    });
+    const embedder = await Embedder.load(source);
+    const saved = join(temporaryDirectory(), 'saved');
+    await embedder.save(saved);
+    return { saved, embedder };
+  }
+
+  it('keeps the default prompt, under the name that its prompt has afterwards', async () => {
+    const { saved, embedder } = await savedWithDefault();
+    await embedder.dispose();
+    expect(configOf(saved)).to.deep.include({
+      prompts: { topic: 'on ', query: 'ask ', document: 'read ' },
+      default_prompt_name: 'document',
+    });
+    await using again = await Embedder.load(saved);
+    expect(again.settings).to.include({ queryPrefix: 'ask ', passagePrefix: 'read ' });
+    const topic = writeTinyModel();
+    const config = { prompts: { topic: 'on ' }, default_prompt_name: 'topic' };
+    writeJson(join(topic, 'config_sentence_transformers.json'), config);
+    await using other = await Embedder.load(topic);
+    await other.save(saved);
+    expect(configOf(saved)).to.include({ default_prompt_name: 'topic' });
+  });
+
   it("opens in Python's sentence-transformers with the same embeddings", async function () {
     skipWithoutPython(this);
     const source = writeTinyModel(undefined, { plain: true });
-    await using embedder = await Embedder.load(source, { queryPrefix: 'ask ', passagePrefix: 'read ' });
+    await using plain = await Embedder.load(source, { queryPrefix: 'ask ', passagePrefix: 'read ' });
     const saved = join(temporaryDirectory(), 'saved');
-    await embedder.save(saved);
-    const expected = await embeddingsInPython(saved, texts);
-    for (const kind of ['query', 'passage'] as const) {
-      expectClose(await embedder.encode(texts, { kind }), expected[kind], { atol: 1e-5 }, `${kind} embeddings`);
+    await plain.save(saved);
+    const withDefault = await savedWithDefault();
+    await using embedder = withDefault.embedder;
+    const opened = await embeddingsOfModelsInPython([saved, withDefault.saved], texts);
+    for (const [i, one] of [plain, embedder].entries()) {
+      for (const kind of ['query', 'passage'] as const) {
+        expectClose(await one.encode(texts, { kind }), opened[i]![kind], { atol: 1e-5 }, `${kind} embeddings`);
+      }
     }
   });
 });

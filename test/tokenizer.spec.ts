@@ -55,6 +55,29 @@ describe('Tokenizer.pack', () => {
     expect(both.map(([first]) => first?.length)).to.deep.equal([4, 6]);
   });
 
+  it('cuts at the end that tokenizer_config.json names, else tokenizer.json', async () => {
+    const directory = writeTinyModel();
+    const packed = async () => unpack(await (await load(directory)).pack(['abcdefgh'], { maxLength: 5 }))[0];
+    const [left, right] = [
+      [CLS, ...word('abcdefgh').slice(-3), SEP],
+      [CLS, ...word('abc'), SEP],
+    ];
+    writeJson(join(directory, 'tokenizer_config.json'), { truncation_side: 'left' });
+    expect(await packed()).to.deep.equal(left);
+    const definition = tinyTokenizer() as { truncation: { direction: string } };
+    definition.truncation.direction = 'Left';
+    writeJson(join(directory, 'tokenizer.json'), definition);
+    expect(await packed()).to.deep.equal(left);
+    writeJson(join(directory, 'tokenizer_config.json'), {});
+    expect(await packed()).to.deep.equal(left);
+    writeJson(join(directory, 'tokenizer_config.json'), { truncation_side: 'right' });
+    expect(await packed()).to.deep.equal(right);
+    writeJson(join(directory, 'tokenizer_config.json'), { truncation_side: 'middle' });
+    expect((await rejection(load(directory))).message).to.match(
+      /tokenizer_config\.json: expected "left" or "right" for truncation_side but found "middle"\.$/,
+    );
+  });
+
   it('gives texts in slices what they get alone', async () => {
     const tokenizer = await load();
     const texts = randomTexts(700);

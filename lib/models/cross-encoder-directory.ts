@@ -5,8 +5,9 @@ import { optionalField, readConfig, readConfigObject } from './config-file.js';
 import { requireDirectory } from './directory.js';
 import { describeModel } from './families.js';
 import { describeHead, type ScoringHead } from './heads.js';
+import { readSentenceConfig, type SentenceConfig } from './sentence-config.js';
 import { readTransformerSettings } from './transformer-config.js';
-import { findWeights } from './weight-files.js';
+import { checkNoAdapter, findWeights } from './weight-files.js';
 
 /** What a cross-encoder's directory says: transformers' layout, or that of sentence-transformers' CrossEncoder. */
 export interface CrossEncoderDirectory {
@@ -22,6 +23,8 @@ export interface CrossEncoderDirectory {
   /** Longest pair in tokens, special tokens included. */
   maxLength: number;
   lowerCase: boolean;
+  /** config_sentence_transformers.json. */
+  sentence: SentenceConfig;
   /** config.json, and its path. */
   config: Record<string, unknown>;
   configFile: string;
@@ -36,6 +39,7 @@ export async function readCrossEncoderDirectory(directory: string): Promise<Cros
   await requireDirectory(directory);
   const transformerPath = await readTransformerPath(directory);
   const transformer = join(directory, transformerPath);
+  await checkNoAdapter(transformer);
   const configFile = join(transformer, 'config.json');
   const config = await readConfigObject(configFile);
   if (!config)
@@ -46,6 +50,7 @@ export async function readCrossEncoderDirectory(directory: string): Promise<Cros
   const described = describeModel(config, new Set(tensors.keys()), configFile);
   const head = describeHead(described, config, { tensors, file: configFile });
   const { maxPositions } = described.architecture;
+  const sentence = await readSentenceConfig(directory, 'CrossEncoder');
   const settings = await readTransformerSettings(transformer, 'scoring');
   const tokenizerFile = join(transformer, 'tokenizer_config.json');
   const tokenizer = (await readConfigObject(tokenizerFile)) ?? {};
@@ -54,7 +59,8 @@ export async function readCrossEncoderDirectory(directory: string): Promise<Cros
   return {
     ...{ directory, transformerPath, family: described.family, architecture: described.architecture, weightFiles },
     weightNames: { ...described.weightNames, ...head.weightNames },
-    ...{ head, maxLength: Math.min(maxLength, maxPositions), lowerCase: settings.lowerCase, config, configFile },
+    ...{ head, maxLength: Math.min(maxLength, maxPositions), lowerCase: settings.lowerCase },
+    ...{ sentence, config, configFile },
   };
 }
 

@@ -30,6 +30,8 @@ export interface CrossEncoderModel {
   name: string;
   directory: CrossEncoderDirectory;
   tokenizer: Tokenizer;
+  /** Put before each query, as config_sentence_transformers.json has it. */
+  queryPrefix: string;
   pairs: PairTokenizer;
   encoder: NativeEncoder;
   maxLength: number;
@@ -67,7 +69,7 @@ export async function settleCrossEncoder(
   const resolved = await resolveModel(name, { revision, argument, signal, onProgress });
   const directory = await readCrossEncoderDirectory(resolved);
   const { t5 } = settleT5(name, directory, options);
-  const activation = options.activation ?? (t5 ? 'identity' : await ownActivation(directory));
+  const activation = options.activation ?? (t5 ? 'identity' : ownActivation(directory));
   const { maxLength = directory.maxLength } = options;
   return { directory, place, scoring: t5 && T5_SCORINGS[t5], activation, maxLength };
 }
@@ -77,12 +79,23 @@ export async function loadCrossEncoder(name: string, options: CrossEncoderOption
   const { directory, place, scoring, activation, maxLength } = await settleCrossEncoder(name, options);
   const tokenizer = await Tokenizer.load(directory);
   tokenizer.checkMaxLength(maxLength);
-  const pairs = await PairTokenizer.create(tokenizer, { maxLength, prompt: scoring?.prompt });
+  const queryPrefix = queryPrefixOf(directory);
+  const pairs = await PairTokenizer.create(tokenizer, { maxLength, prompt: scoring?.prompt, queryPrefix });
   const spec = { ...scoringSpec(directory, scoring), ...place };
   const encoder = await runJob(() => native().loadEncoder(spec), options.signal).catch((error: unknown) => {
     throw explainDeviceError(error, place.device);
   });
-  return { name, directory, tokenizer, pairs, encoder, maxLength, activation, ...(scoring && { scoring }) };
+  return {
+    name,
+    directory,
+    tokenizer,
+    queryPrefix,
+    pairs,
+    encoder,
+    maxLength,
+    activation,
+    ...(scoring && { scoring }),
+  };
 }
 
 /** What the addon reads a cross-encoder's weights by. */
@@ -94,8 +107,13 @@ export function scoringSpec(
   return { files, architecture, weightNames, dense: head.dense, ...(decoder && { decoder }) };
 }
 
-function ownActivation({ directory, config, configFile }: CrossEncoderDirectory): Promise<ScoringActivation> {
-  return readScoringActivation(directory, config, configFile);
+function ownActivation({ sentence, config, configFile }: CrossEncoderDirectory): ScoringActivation {
+  return readScoringActivation(sentence, config, configFile);
+}
+
+/** The default prompt, which sentence-transformers' CrossEncoder puts before each query. */
+function queryPrefixOf({ sentence: { prompts, defaultPromptName } }: CrossEncoderDirectory): string {
+  return defaultPromptName === undefined ? '' : prompts[defaultPromptName]!;
 }
 
 function checkActivation(activation: unknown): void {

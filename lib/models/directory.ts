@@ -6,8 +6,9 @@ import { optionalField, readConfigObject } from './config-file.js';
 import { checkDenseWidths, type DenseModule } from './dense-module.js';
 import { type DescribedModel, describeModel } from './families.js';
 import { readModules, type SentenceModules } from './modules.js';
+import { readSentenceConfig } from './sentence-config.js';
 import { readTransformerSettings, type TransformerSettings } from './transformer-config.js';
-import { findWeights } from './weight-files.js';
+import { checkNoAdapter, findWeights } from './weight-files.js';
 
 /** What a model's directory says, in sentence-transformers' layout or transformers' plain one. */
 export interface ModelDirectory {
@@ -51,6 +52,7 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
   await requireDirectory(directory);
   const modules = await readModules(directory);
   const transformer = join(directory, modules?.transformerPath ?? '');
+  await checkNoAdapter(transformer);
   const configFile = join(transformer, 'config.json');
   const config = await readConfigObject(configFile);
   if (!config) {
@@ -110,14 +112,15 @@ function checkWidth(modules: SentenceModules | undefined, hiddenSize: number, co
   }
 }
 
+/**
+ * As sentence-transformers' encode_query and encode_document have them: a default prompt (default_prompt_name) is for
+ * texts that are neither.
+ */
 async function readPrompts(directory: string): Promise<ModelDirectory['prompts']> {
-  const file = join(directory, 'config_sentence_transformers.json');
-  const config = (await readConfigObject(file)) ?? {};
-  const prompts = (config['prompts'] ?? {}) as Record<string, unknown>;
-  const prompt = (name: string) => optionalField(prompts, name, 'string', `${file}, prompts`);
+  const { prompts } = await readSentenceConfig(directory, 'SentenceTransformer');
   // sentence-transformers writes "document": "" where nobody set it, also beside a "passage" that somebody did.
-  const passages = PASSAGE_PROMPTS.map(prompt).filter((text) => text !== undefined);
-  return { query: prompt('query'), passage: passages.find((text) => text !== '') ?? passages[0] };
+  const passages = PASSAGE_PROMPTS.map((name) => prompts[name]).filter((text) => text !== undefined);
+  return { query: prompts['query'], passage: passages.find((text) => text !== '') ?? passages[0] };
 }
 
 /** As sentence-transformers does: max_seq_length, else the tokenizer's own limit, never above the positions. */

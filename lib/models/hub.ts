@@ -8,6 +8,7 @@ import { rejectUnknownOptions } from '../option-names.js';
 import type { LongWork } from '../types.js';
 import { fetchFiles } from './hub-download.js';
 import { explainHubError, hubFetch, type Repository } from './hub-requests.js';
+import { adapterRefusal } from './weight-files.js';
 
 export interface ResolveOptions extends LongWork {
   /** Branch, tag or commit of the Hub's repository; default 'main'. Local directories have none. */
@@ -146,6 +147,8 @@ const NEEDED = new RegExp(
 );
 
 function neededFiles(files: ListFileEntry[], { name, endpoint }: Repository): ListFileEntry[] {
+  if (files.some(({ path }) => /^(\d+_\w+\/)?adapter_config\.json$/.test(path)))
+    throw adapterRefusal(`${endpoint}/${name}`);
   const needed = files.filter((file) => NEEDED.test(file.path));
   if (needed.some((file) => file.path.endsWith('.safetensors'))) return needed;
   const other = files.filter((file) => /\.(bin|pt|pth|ckpt|h5|msgpack|onnx|gguf)$/.test(file.path));

@@ -22,18 +22,24 @@ export type PackedPairs = PackedTexts & { secondStarts: Int32Array };
 
 /**
  * Joins separately tokenised queries and passages into pairs: each distinct text is tokenised once. A pair that is too
- * long loses the passage's end, never a part of the query.
+ * long loses the passage's end (its beginning, where the tokenizer cuts there), never a part of the query.
  */
 export class PairTokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #template: PairTemplate;
   readonly #prompt: PairPrompt;
+  readonly #queryPrefix: string;
   readonly #maxLength: number;
 
-  private constructor(tokenizer: Tokenizer, template: PairTemplate, { prompt, maxLength }: PairOptions) {
+  private constructor(
+    tokenizer: Tokenizer,
+    template: PairTemplate,
+    { prompt, queryPrefix = '', maxLength }: PairOptions,
+  ) {
     this.#tokenizer = tokenizer;
     this.#template = template;
     this.#prompt = prompt ?? { before: '', between: '', after: '' };
+    this.#queryPrefix = queryPrefix;
     this.#maxLength = maxLength;
   }
 
@@ -53,7 +59,7 @@ export class PairTokenizer {
     if (!prompt) return new PairTokenizer(tokenizer, await tokenizer.pairTemplate(), options);
     const around = await tokenizer.textTemplate();
     const { ids } = await tokenizer.packParts([prompt.after], { maxLength });
-    const template = { before: around.before, between: [], betweenFirst: 0, after: [...ids, ...around.after] };
+    const template = { before: around.before, between: [], betweenFirst: undefined, after: [...ids, ...around.after] };
     return new PairTokenizer(tokenizer, template, options);
   }
 
@@ -76,7 +82,7 @@ export class PairTokenizer {
   async pack(pairs: readonly Pair[], signal?: AbortSignal): Promise<{ packed: PackedPairs; tooLong: Set<number> }> {
     const { before, between } = this.#prompt;
     const queries = await this.#tokenise(
-      pairs.map(({ query }) => before + query + between),
+      pairs.map(({ query }) => before + this.#queryPrefix + query + between),
       signal,
     );
     const passages = await this.#tokenise(
@@ -91,7 +97,7 @@ export class PairTokenizer {
       const query = queries(i);
       const room = this.#maxLength - this.addedTokens - query.length;
       if (room < 1) tooLong.add(i);
-      else secondStarts.push(this.#add(builder, query, passages(i).subarray(0, room)));
+      else secondStarts.push(this.#add(builder, query, this.#tokenizer.cut(passages(i), room)));
       await breathe();
     }
     return { packed: { ...(await builder.finish(signal)), secondStarts: Int32Array.from(secondStarts) }, tooLong };
@@ -108,17 +114,18 @@ export class PairTokenizer {
     for (let i = 0; i < rows.length; i++) {
       const query = textAt(queries, Math.floor(i / listLength));
       const room = this.#maxLength - this.addedTokens - query.length;
-      secondStarts[i] = this.#add(builder, query, textAt(passages, rows[i]!).subarray(0, room));
+      secondStarts[i] = this.#add(builder, query, this.#tokenizer.cut(textAt(passages, rows[i]!), room));
       await breathe();
     }
     return { ...(await builder.finish(signal)), secondStarts };
   }
 
-  /** Adds a pair, and returns where its second type begins. */
+  /** Adds a pair, and returns where its second type begins: at the end, where there is none. */
   #add(builder: PackedTextsBuilder, query: Int32Array, passage: Int32Array): number {
     const { before, between, betweenFirst, after } = this.#template;
-    builder.add([...before, ...query, ...between, ...passage, ...after]);
-    return before.length + query.length + betweenFirst;
+    const pair = [...before, ...query, ...between, ...passage, ...after];
+    builder.add(pair);
+    return betweenFirst === undefined ? pair.length : before.length + query.length + betweenFirst;
   }
 
   /** The tokens of each text by its place, tokenised once however often it comes. */
@@ -143,4 +150,6 @@ export interface PairOptions {
   /** Longest pair in tokens. */
   maxLength: number;
   prompt?: PairPrompt;
+  /** Put before each query. Default none. */
+  queryPrefix?: string;
 }

@@ -119,11 +119,13 @@ async function writePrompts(model: EmbeddingModel, directory: string): Promise<v
   const config = (await readConfigObject(file)) ?? {};
   const { passage: _, corpus: __, ...prompts } = (config['prompts'] ?? {}) as Record<string, string>;
   const { queryPrefix: query, passagePrefix: document } = model.settings;
+  const named = config['default_prompt_name'] ?? null;
   await writeJson(file, {
-    default_prompt_name: null,
     similarity_fn_name: 'cosine',
     ...config,
     prompts: { ...prompts, query, document },
+    // Python does not open a model whose default prompt is none of its prompts.
+    default_prompt_name: named === 'passage' || named === 'corpus' ? 'document' : named,
   });
 }
 

@@ -1,6 +1,5 @@
-import { join } from 'node:path';
 import { describe, ListwiseError } from '../errors.js';
-import { readConfigObject } from './config-file.js';
+import type { SentenceConfig } from './sentence-config.js';
 
 /** What is applied to a cross-encoder's logit. */
 export type ScoringActivation = 'identity' | 'sigmoid' | 'tanh' | 'relu';
@@ -24,20 +23,19 @@ const CLASSES: Readonly<Record<string, ScoringActivation>> = {
  * The activation that sentence-transformers' CrossEncoder applies: config_sentence_transformers.json's `activation_fn`,
  * else that of `sentence_transformers` in config.json, else config.json's older `sbert_ce_default_activation_function`,
  * else the sigmoid, as for every model of one label.
+ * @param sentence config_sentence_transformers.json
  * @param config config.json
  * @param configFile its path, for messages
  * @throws ListwiseError UNSUPPORTED for an activation that is not computed
  */
-export async function readScoringActivation(
-  directory: string,
+export function readScoringActivation(
+  sentence: SentenceConfig,
   config: Record<string, unknown>,
   configFile: string,
-): Promise<ScoringActivation> {
-  const ownFile = join(directory, 'config_sentence_transformers.json');
-  const own = (await readConfigObject(ownFile)) ?? {};
+): ScoringActivation {
   const section = (config['sentence_transformers'] ?? {}) as Record<string, unknown>;
   const named: [value: unknown, place: string][] = [
-    [own['activation_fn'], `${ownFile}: activation_fn`],
+    [sentence.activation, `${sentence.file}: activation_fn`],
     [section['activation_fn'], `${configFile}: sentence_transformers.activation_fn`],
     [config['sbert_ce_default_activation_function'], `${configFile}: sbert_ce_default_activation_function`],
   ];

@@ -1,7 +1,8 @@
 import type { CountTokens } from '../corpus/splitter.js';
 import { readCrossEncoderDirectory } from './cross-encoder-directory.js';
 import { readModelDirectory } from './directory.js';
-import { Tokenizer, type TokenizerModel } from './tokenizer.js';
+import { Tokenizer } from './tokenizer.js';
+import type { TokenizerModel } from './tokenizer-config.js';
 
 /** Counts tokens as a model in a directory does; its tokenizer is loaded when it is first asked. */
 export function tokenCounter(modelDirectory: string, signal?: AbortSignal): CountTokens {

@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Encoding, Tokenizer as FastTokenizer } from 'tokenizers';
-import { InvalidArgumentError, ModelError } from '../errors.js';
+import { InvalidArgumentError, ListwiseError, ModelError } from '../errors.js';
 import type { PackedTexts } from '../native.js';
-import { readConfigObject } from './config-file.js';
-import type { ModelDirectory } from './directory.js';
 import { PackedTextsBuilder } from './packed-texts.js';
+import { type SettledTokenizer, settleTokenizer, type TokenizerModel } from './tokenizer-config.js';
 
 export interface PackOptions {
   /** Put before each text. Default none. */
@@ -21,25 +20,19 @@ export interface PackOptions {
 const SLICE_TEXTS = 256;
 const SLICE_CHARACTERS = 500_000;
 
-type Json = Record<string, unknown>;
-
-/** What a tokenizer needs to know of a model. */
-export type TokenizerModel = Pick<ModelDirectory, 'directory' | 'transformerPath' | 'lowerCase'> & {
-  architecture: Pick<ModelDirectory['architecture'], 'vocabularySize' | 'maxPositions'>;
-};
-
 /** The special tokens around the two texts of a pair. */
 export interface PairTemplate {
   before: number[];
   between: number[];
-  /** How many of `between` are of the first text's type. */
-  betweenFirst: number;
+  /** How many of `between` are of the first text's type; undefined where all of the pair is. */
+  betweenFirst: number | undefined;
   after: number[];
 }
 
 /** The tokenizer of a model directory. Texts come out packed, with the model's special tokens and without padding. */
 export class Tokenizer {
   readonly #definition: string;
+  readonly #settled: Pick<SettledTokenizer, 'truncationSide' | 'givesTypes'>;
   readonly #file: string;
   readonly #vocabularySize: number;
   readonly #maxPositions: number;
@@ -54,9 +47,10 @@ export class Tokenizer {
 
   private constructor(
     model: TokenizerModel,
-    made: { definition: string; tokenizer: FastTokenizer; specialTokens: number },
+    made: { settled: SettledTokenizer; definition: string; tokenizer: FastTokenizer; specialTokens: number },
   ) {
     this.#definition = made.definition;
+    this.#settled = made.settled;
     this.#spare = made.tokenizer;
     this.specialTokens = made.specialTokens;
     this.#file = tokenizerFile(model);
@@ -78,15 +72,11 @@ export class Tokenizer {
       );
     });
     try {
-      const definition = JSON.parse(text) as Json;
-      // Both are for the caller to decide; a stored padding would even fill short texts.
-      definition['truncation'] = null;
-      definition['padding'] = null;
-      definition['normalizer'] = await settledNormalizer(definition['normalizer'] as Json | null, model);
-      const settled = JSON.stringify(definition);
-      const tokenizer = FastTokenizer.fromString(settled);
+      const settled = await settleTokenizer(JSON.parse(text), model);
+      const definition = JSON.stringify(settled.definition);
+      const tokenizer = FastTokenizer.fromString(definition);
       const specialTokens = (await tokenizer.encode('')).getLength();
-      return new Tokenizer(model, { definition: settled, tokenizer, specialTokens });
+      return new Tokenizer(model, { settled, definition, tokenizer, specialTokens });
     } catch (error) {
       if (error instanceof ModelError) throw error;
       throw new ModelError(`${file} cannot be used: ${(error as Error).message}.`, { cause: error });
@@ -109,22 +99,44 @@ export class Tokenizer {
     return this.#pack(texts, options, false);
   }
 
-  /** The special tokens that the tokenizer puts around pairs, as it does so with one. */
+  /**
+   * The special tokens that the tokenizer puts around pairs, as it does so with one.
+   * @throws ListwiseError UNSUPPORTED where the model reads types that are not 0 and then 1
+   */
   async pairTemplate(): Promise<PairTemplate> {
     this.#counter ??= FastTokenizer.fromString(this.#definition);
     const encoding = await this.#counter.encode('a', 'b');
-    const [ids, sequences, types] = [encoding.getIds(), encoding.getSequenceIds(), encoding.getTypeIds()];
+    const [ids, sequences] = [encoding.getIds(), encoding.getSequenceIds()];
     const [firstEnd, secondStart, end] = [
       sequences.lastIndexOf(0) + 1,
       sequences.indexOf(1),
       sequences.lastIndexOf(1) + 1,
     ];
+    const ones = this.#settled.givesTypes ? this.#secondType(encoding.getTypeIds(), { firstEnd, secondStart }) : -1;
     return {
       before: ids.slice(0, sequences.indexOf(0)),
       between: ids.slice(firstEnd, secondStart),
-      betweenFirst: types.slice(firstEnd, secondStart).filter((type) => type === 0).length,
+      betweenFirst: ones < 0 ? undefined : ones - firstEnd,
       after: ids.slice(end),
     };
+  }
+
+  /** Where the second type begins in a pair; -1 where it does not. */
+  #secondType(types: number[], { firstEnd, secondStart }: { firstEnd: number; secondStart: number }): number {
+    const ones = types.indexOf(1);
+    const isInOrder = types.every((type, i) => type === (ones < 0 || i < ones ? 0 : 1));
+    if (isInOrder && (ones < 0 || (ones >= firstEnd && ones <= secondStart))) return ones;
+    throw new ListwiseError(
+      'UNSUPPORTED',
+      `${this.#file} gives the tokens of a pair the types ${types.join(', ')}, which is not supported; supported: 0 for ` +
+        'the first text and 0 or 1 for the second.',
+    );
+  }
+
+  /** Cuts a text's tokens (without special ones) to so many, at the end that the tokenizer cuts off. */
+  cut(tokens: Int32Array, length: number): Int32Array {
+    if (this.#settled.truncationSide === 'right') return tokens.subarray(0, length);
+    return tokens.subarray(Math.max(0, tokens.length - length));
   }
 
   /** The special tokens around a text alone. */
@@ -180,7 +192,7 @@ export class Tokenizer {
     if (!tokenizer) {
       tokenizer = this.#spare ?? FastTokenizer.fromString(this.#definition);
       this.#spare = undefined;
-      tokenizer.setTruncation(maxLength);
+      tokenizer.setTruncation(maxLength, { direction: this.#settled.truncationSide });
       this.#byLength.set(maxLength, tokenizer);
     }
     return tokenizer;
@@ -219,25 +231,4 @@ function* sliceEnds(texts: readonly string[]): Generator<number> {
     characters = 0;
   }
   if (start < texts.length) yield texts.length;
-}
-
-/**
- * The normalizer that Python would use: BERT's settings in tokenizer_config.json overrule those in tokenizer.json,
- * and sentence-transformers' do_lower_case lower-cases first.
- */
-async function settledNormalizer(normalizer: Json | null, model: TokenizerModel): Promise<Json | null> {
-  let settled = normalizer;
-  if (settled?.['type'] === 'BertNormalizer') {
-    const file = join(model.directory, model.transformerPath, 'tokenizer_config.json');
-    const { do_lower_case, strip_accents, tokenize_chinese_chars } = (await readConfigObject(file)) ?? {};
-    settled = {
-      ...settled,
-      lowercase: do_lower_case ?? settled['lowercase'],
-      strip_accents: strip_accents ?? settled['strip_accents'],
-      handle_chinese_chars: tokenize_chinese_chars ?? settled['handle_chinese_chars'],
-    };
-  }
-  if (!model.lowerCase) return settled;
-  const rest = settled?.['type'] === 'Sequence' ? (settled['normalizers'] as Json[]) : settled ? [settled] : [];
-  return { type: 'Sequence', normalizers: [{ type: 'Lowercase' }, ...rest] };
 }

@@ -13,6 +13,26 @@ export interface WeightFiles {
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 
+/** By which PEFT's adapters are known. */
+const ADAPTER = 'adapter_config.json';
+
+/**
+ * transformers adds an adapter's weights to those of the model that the adapter names, wherever it finds one.
+ * @throws ListwiseError UNSUPPORTED if the directory holds one, whatever else it holds
+ */
+export async function checkNoAdapter(directory: string): Promise<void> {
+  if (await exists(join(directory, ADAPTER))) throw adapterRefusal(directory);
+}
+
+/** @param where the directory or repository that holds an adapter */
+export function adapterRefusal(where: string): ListwiseError {
+  return new ListwiseError(
+    'UNSUPPORTED',
+    `${where} holds a PEFT adapter (${ADAPTER}), whose weights are to be added to another model's; that is not ` +
+      'supported. Merge them once in Python: load the model, call merge_and_unload() on it, and save it to a new directory.',
+  );
+}
+
 /**
  * Finds a directory's weights: model.safetensors, or the shards that model.safetensors.index.json names.
  * @throws ModelError if there are none, or a shard is missing; ListwiseError UNSUPPORTED if there are pickles only

@@ -124,9 +124,9 @@ interface PairRun {
 async function train(run: PairRun): Promise<CrossEncoderTrainingResult> {
   const { model, modelHash, options, sources, started } = run;
   const { labels, loss } = options;
-  const { maxLength, pairs, tokenizer } = model;
+  const { maxLength, pairs, queryPrefix, tokenizer } = model;
   const store = new TokenStore(join(options.output, 'tokens'));
-  const texts = { tokenizer, settings: { queryPrefix: '', passagePrefix: '' } };
+  const texts = { tokenizer, settings: { queryPrefix, passagePrefix: '' } };
   await using data = await openTrainingData(texts, sources, {
     ...{ ...options, modelHash, store, labelling: { labels, loss } },
     // One more than there is room for shows that there is none.

@@ -275,7 +275,7 @@ describe('PairTokenizer', () => {
         const value = target[name as keyof Tokenizer];
         if (typeof value !== 'function') return value;
         return (...args: never[]) => {
-          if (name === 'packParts') seen.push(...(args[0] as string[]));
+          if (name === 'packParts') seen.push(...(args[0] as unknown as string[]));
           return (value as (...all: never[]) => unknown).apply(target, args);
         };
       },

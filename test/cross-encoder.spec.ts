@@ -99,7 +99,12 @@ describe('CrossEncoder.score', () => {
     // A call has 8,192 tokens: all 300 short pairs of 5, then long ones of 40.
     expect(done).to.deep.equal([300 + Math.floor((8192 - 300 * 5) / 40), 600]);
     const [one, other] = [scores[0]!, scores[1]!];
-    expectClose(scores, Float32Array.from(pairs, (_, i) => (i % 2 === 0 ? one : other)), { atol: 1e-6 }, 'scores');
+    expectClose(
+      scores,
+      Float32Array.from(pairs, (_, i) => (i % 2 === 0 ? one : other)),
+      { atol: 1e-6 },
+      'scores',
+    );
     expect(Math.abs(one - other)).to.be.above(1e-4);
   });
 

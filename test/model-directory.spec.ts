@@ -241,7 +241,11 @@ describe('readModelDirectory', () => {
     ['another class of models', { model_type: 'SparseEncoder' }, 'model_type "SparseEncoder" is not supported.'],
     ['another similarity', { similarity_fn_name: 'manhattan' }, 'similarity_fn_name "manhattan" is not supported.'],
     ['a field that is not known', { query_adapter: { rank: 4 } }, 'query_adapter {"rank":4} is not supported.'],
-    ['the activation of a cross-encoder', { activation_fn: 'torch.nn.Tanh' }, 'activation_fn "torch.nn.Tanh" is not supported.'],
+    [
+      'the activation of a cross-encoder',
+      { activation_fn: 'torch.nn.Tanh' },
+      'activation_fn "torch.nn.Tanh" is not supported.',
+    ],
   ];
   for (const [what, fields, message] of sentence) {
     it(`refuses ${what} in config_sentence_transformers.json by name`, async () => {

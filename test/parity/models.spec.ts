@@ -6,7 +6,7 @@ import { readModelDirectory } from '../../lib/models/directory.js';
 import { supportedFamilies } from '../../lib/models/families.js';
 import { type NativeEncoder, native, type PackedTexts, runJob } from '../../lib/native.js';
 import { expectClose } from '../helpers.js';
-import { missingFiles, parityFolders } from './directory.js';
+import { MODEL_FILES, missingFiles, parityFolders } from './directory.js';
 
 interface Expected {
   inputIds: number[][];
@@ -48,7 +48,7 @@ describe('parity of encoders with transformers', () => {
   const models = parityFolders('models');
   if (models.length === 0) it('is compared where the parity directory has models');
   for (const { name, path: directory } of models) {
-    const missing = missingFiles(directory, ['config.json', 'expected.json', 'model.safetensors']);
+    const missing = missingFiles(directory, MODEL_FILES);
     if (missing.length > 0) {
       it(`is compared with ${name} where that has ${missing.join(', ')}`);
       continue;

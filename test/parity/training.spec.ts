@@ -17,16 +17,9 @@ import { learningRateAt, type Schedule } from '../../lib/training/schedule.js';
 import { MemoryTokens } from '../../lib/training/token-source.js';
 import type { TrainingSet } from '../../lib/training/training-set.js';
 import { expectClose, readSafetensors, type Tensors } from '../helpers.js';
-import { missingFiles, parityFolders } from './directory.js';
+import { missingFiles, parityFolders, TRAINING_FILES } from './directory.js';
 
 const RTOL = 1e-4;
-const FILES = [
-  'config.json',
-  'run.json',
-  'model.safetensors',
-  'first-gradient-clipped.safetensors',
-  'final.safetensors',
-];
 
 interface Run {
   pooling: 'mean' | 'firstToken';
@@ -72,7 +65,7 @@ describe('parity of training with the reference', () => {
   const runs = parityFolders('training');
   if (runs.length === 0) it('is compared where the parity directory has training');
   for (const { name, path: directory } of runs) {
-    const missing = missingFiles(directory, FILES);
+    const missing = missingFiles(directory, TRAINING_FILES);
     if (missing.length > 0) {
       it(`is compared with ${name} where that has ${missing.join(', ')}`);
       continue;

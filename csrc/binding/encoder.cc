@@ -102,9 +102,10 @@ Napi::Value Encoder::parameterNames(const Napi::CallbackInfo& info) {
 Napi::Value Encoder::parameter(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     if (!info[0].IsString()) throw core::invalidArgument("Expected the name of a parameter.");
+    const auto encoder = core();
     const Lease held = lease();
     return toTypedArray<Napi::Float32Array>(
-        info.Env(), core()->parameter(info[0].As<Napi::String>().Utf8Value()));
+        info.Env(), encoder->parameter(info[0].As<Napi::String>().Utf8Value()));
   });
 }
 

@@ -39,8 +39,9 @@ Trainer::Trainer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Trainer>(inf
     Args args(info[1], "optimizer");
     const auto options = readOptimizerOptions(args);
     auto* encoder = Encoder::Unwrap(info[0].As<Napi::Object>());
+    auto shared = encoder->core();
     const Lease held = encoder->lease();
-    core_ = std::make_shared<Core>(encoder->core(), options);
+    core_ = std::make_shared<Core>(std::move(shared), options);
     encoder_ = Napi::Persistent(info[0].As<Napi::Object>());
   });
 }

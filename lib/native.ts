@@ -165,7 +165,9 @@ export interface LossArgs extends Lists {
   loss: LossOptions;
 }
 
-export interface LossGradients extends Losses {
+export interface LossGradients extends Omit<Losses, 'contrastive'> {
+  /** Missing where `contrastiveWeight` is 0, as in a step. */
+  contrastive?: number;
   gradQueries: Float64Array;
   gradPassages: Float64Array;
 }

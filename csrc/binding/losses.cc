@@ -22,7 +22,7 @@ Napi::Value losses(const Napi::CallbackInfo& info) {
         [](Napi::Env env, core::LossGradients& result) -> Napi::Value {
           auto out = Napi::Object::New(env);
           out.Set("listwise", *result.listwise);
-          out.Set("contrastive", *result.contrastive);
+          if (result.contrastive) out.Set("contrastive", *result.contrastive);
           out.Set("loss", result.loss);
           out.Set("gradQueries", toTypedArray<Napi::Float64Array>(env, result.gradQueries));
           out.Set("gradPassages", toTypedArray<Napi::Float64Array>(env, result.gradPassages));

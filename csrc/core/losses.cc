@@ -89,6 +89,7 @@ LossGradients losses(std::span<const double> queries, std::span<const double> pa
   const auto q = matrix(queries), p = matrix(passages);
   checkLists(lists, q.size(0), p.size(0));
   LossTask task{q, p, lists, options};
+  task.contrastive = options.contrastiveWeight > 0;
   task.gradQueries = at::empty_like(q);
   task.gradPassages = at::empty_like(p);
   const auto values = [](const at::Tensor& t) {

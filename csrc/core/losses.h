@@ -27,7 +27,7 @@ struct Lists {
 };
 
 struct Losses {
-  // Of embeddings. The contrastive one is not computed where it has no weight in a training step.
+  // Of embeddings. The contrastive one is not computed where a gradient has no use for it.
   std::optional<double> listwise, contrastive;
   double loss = 0;
 };
@@ -43,7 +43,8 @@ void checkLists(const Lists& lists, int64_t queries, int64_t passages);
 void checkLossOptions(const LossOptions& options);
 
 // The losses and their gradients from embeddings, all in double precision: queries N x dimension,
-// passages U x dimension, each passage once however many lists it stands in.
+// passages U x dimension, each passage once however many lists it stands in. What is computed is
+// what a training step computes: no contrastive loss where that has no weight.
 LossGradients losses(std::span<const double> queries, std::span<const double> passages,
                      int64_t dimension, const Lists& lists, const LossOptions& options,
                      const CancelToken& cancel);

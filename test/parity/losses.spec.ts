@@ -32,12 +32,12 @@ function expectClose(actual: Float64Array, expected: number[], relative: number)
   expect(worst / largest).to.be.at.most(relative);
 }
 
-function run(file: LossFile, item: LossCase) {
+function run(file: LossFile, item: LossCase, contrastiveWeight = file.contrastiveWeight) {
   const loss = {
     studentTemperature: file.temperature.student,
     teacherTemperature: file.temperature.teacher,
     contrastiveTemperature: file.temperature.contrastive,
-    contrastiveWeight: file.contrastiveWeight,
+    contrastiveWeight,
     listwiseWeight: 1,
     maskThreshold: file.maskThreshold,
   };
@@ -59,6 +59,8 @@ function compareCases(path: string, gradientTolerance: number) {
   for (const item of file.cases) {
     it(`agrees on "${item.name}": losses to 1e-9, gradients to ${gradientTolerance}`, async () => {
       const result = await run(file, item);
+      // Without weight it is not computed.
+      result.contrastive ??= (await run(file, item, 1)).contrastive!;
       for (const name of ['listwise', 'contrastive', 'loss'] as const) {
         expect(result[name], name).to.be.closeTo(item[name], 1e-9 * Math.max(1e-3, Math.abs(item[name])));
       }
@@ -78,4 +80,26 @@ describe('parity: losses', () => {
 
 describe('losses, against autograd in double precision', () => {
   compareCases(fileURLToPath(new URL('../fixtures/losses/float64.json', import.meta.url)), 1e-9);
+});
+
+describe('losses, of which one has no weight', () => {
+  it('gives the gradients of the listwise loss alone, and no contrastive loss', async () => {
+    const path = fileURLToPath(new URL('../fixtures/losses/float64.json', import.meta.url));
+    const file = JSON.parse(readFileSync(path, 'utf8')) as LossFile;
+    for (const item of file.cases) {
+      const without = await run(file, item, 0);
+      expect(without).to.not.have.property('contrastive');
+      expect(without.loss).to.equal(without.listwise);
+      expect(without.listwise).to.be.closeTo(item.listwise, 1e-9 * Math.max(1e-3, Math.abs(item.listwise)));
+      if (item.list[0]!.length === 1) {
+        expect(Math.max(...without.gradQueries.map(Math.abs)), 'of lists of one').to.equal(0);
+        continue;
+      }
+      // By the dense path, which sums in another order.
+      const barely = await run(file, item, 1e-30);
+      expect(barely.contrastive).to.be.closeTo(item.contrastive, 1e-9 * Math.max(1e-3, Math.abs(item.contrastive)));
+      expectClose(without.gradQueries, Array.from(barely.gradQueries), 1e-12);
+      expectClose(without.gradPassages, Array.from(barely.gradPassages), 1e-12);
+    }
+  });
 });

@@ -31,12 +31,16 @@ export function fakeTorch(path: string, { version = '2.9.1', extra = {} as Recor
   return join(home, path);
 }
 
-/** A Python that claims that its torch lies in `directory`; for anything else it is the real one. */
-export function fakePython(directory: string | null, { onPip = '' } = {}): string {
+/**
+ * A Python that claims that its torch lies in `directory`; for anything else it is the real one.
+ * @param onPip what it does as a shell for `pip download`, and `onInstall` for `pip install`; it fails by default
+ */
+export function fakePython(directory: string | null, { onPip = '', onInstall = '' } = {}): string {
   const file = write(
     `python-${Math.random()}`,
     `#!/bin/sh\ncase "$*" in\n*find_spec*) echo '${directory ? join(directory, '__init__.py') : ''}' ;;\n` +
-      `*"pip download"*) ${onPip || 'exit 1'} ;;\n*) exec python3 "$@" ;;\nesac\n`,
+      `*"pip download"*) ${onPip || 'exit 1'} ;;\n*"pip install"*) ${onInstall || 'exit 1'} ;;\n` +
+      `*"pip --version"*) exit 0 ;;\n*) exec python3 "$@" ;;\nesac\n`,
   );
   spawnSync('chmod', ['+x', file]);
   return file;

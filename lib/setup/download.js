@@ -52,8 +52,11 @@ async function fetchLibtorch(store) {
   say(`  what:  torch ${OWN_LIBTORCH} from the Python package index, by pip`);
   say('  size:  0.2 GB for a CPU build, 2.5 GB for a CUDA build with its libraries; pip says which it is');
   say(`  where: ${join(store, OWN_LIBTORCH)}`);
+  // We hold the lock, so any that are there are of processes that were killed, each some gigabytes.
+  for (const name of readdirSync(store)) {
+    if (name.startsWith('.partial-')) rmSync(join(store, name), { recursive: true, force: true });
+  }
   const target = join(store, `.partial-${process.pid}`);
-  rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
   try {
     await install(target, ['--no-deps', `torch==${OWN_LIBTORCH}`]);

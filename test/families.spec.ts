@@ -85,6 +85,45 @@ describe('describeModel', () => {
     );
   });
 
+  const gte = {
+    ...{ model_type: 'new', vocab_size: 96, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 4 },
+    ...{ intermediate_size: 48, max_position_embeddings: 64, type_vocab_size: 0, pack_qkv: true },
+    ...{ layer_norm_type: 'layer_norm', position_embedding_type: 'rope', rope_theta: 10_000 },
+  };
+  const gteNames = ['attention.qkv_proj', 'attention.o_proj', 'attn_ln', 'mlp.up_gate_proj', 'mlp.down_proj', 'mlp_ln'];
+  const gteTensors = new Set([
+    ...gteNames.flatMap((name) => [`encoder.layer.0.${name}.weight`, `encoder.layer.0.${name}.bias`]),
+    ...['word_embeddings.weight', 'LayerNorm.weight', 'LayerNorm.bias'].map((name) => `embeddings.${name}`),
+  ]);
+  const refusedOfGte: [Record<string, unknown>, string][] = [
+    [
+      { position_embedding_type: 'absolute' },
+      'position_embedding_type "absolute" is not supported; supported: "rope".',
+    ],
+    [{ pack_qkv: false }, 'pack_qkv false is not supported; supported: true.'],
+    [{ layer_norm_type: 'rms_norm' }, 'layer_norm_type "rms_norm" is not supported; supported: "layer_norm".'],
+    [{ logn_attention_scale: true }, 'logn_attention_scale true is not supported; supported: false.'],
+    [{ logn_attention_clip1: true }, 'logn_attention_clip1 true is not supported; supported: false.'],
+    [{ quantization_config: { bits: 4 } }, 'quantization_config {"bits":4} is not supported.'],
+    [
+      { rope_scaling: { type: 'yarn', factor: 2 } },
+      'rope_scaling: type "yarn" is not supported; supported: "default", "linear", "ntk".',
+    ],
+    [{ rope_scaling: { type: 'ntk', factor: 2, mixed_b: 0.6 } }, 'rope_scaling: mixed_b 0.6 is not supported.'],
+  ];
+  for (const [change, message] of refusedOfGte) {
+    it(`refuses ${JSON.stringify(change)} of NewModel`, () => {
+      expect(() => describeModel({ ...gte, ...change }, gteTensors, 'm/config.json'))
+        .to.throw(`m/config.json: ${message}`)
+        .with.property('code', 'UNSUPPORTED');
+    });
+  }
+
+  it("takes NewModel's settings that change nothing", () => {
+    const scaled = { rope_scaling: { type: 'ntk', factor: 2, mixed_b: null }, unpad_inputs: true };
+    expect(describeModel({ ...gte, ...scaled }, gteTensors, 'm/config.json').family).to.equal('new');
+  });
+
   it('computes gated-gelu of T5 by the tanh approximation, as it always was', () => {
     const t5 = { model_type: 't5', vocab_size: 96, d_model: 32, d_kv: 8, d_ff: 48, num_layers: 1, num_heads: 4 };
     const part = (name: string) => `encoder.block.0.layer.${name}.weight`;

@@ -95,8 +95,11 @@ describe('readModelDirectory', () => {
     const directory = writeTinyModel();
     writeJson(join(directory, 'tokenizer_config.json'), { model_max_length: 17 });
     expect((await readModelDirectory(directory)).maxLength).to.equal(17);
+    expect((await readModelDirectory(directory)).saysLengths).to.equal(true);
     writeJson(join(directory, 'tokenizer_config.json'), { model_max_length: 1e30 });
-    expect((await readModelDirectory(directory)).maxLength).to.equal(40);
+    expect(await readModelDirectory(directory)).to.include({ maxLength: 40, saysLengths: false });
+    writeJson(join(directory, 'sentence_bert_config.json'), { query_length: 12 });
+    expect((await readModelDirectory(directory)).saysLengths).to.equal(true);
   });
 
   it('says so when the directory or its config is missing', async () => {

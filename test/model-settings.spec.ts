@@ -5,29 +5,30 @@ import { settleSettings } from '../lib/models/settings.js';
 
 describe('recipeFor', () => {
   const represent = 'Represent this sentence for searching relevant passages: ';
-  const known: [string, string, string, string][] = [
-    ['BAAI/bge-small-en-v1.5', represent, '', 'first-token'],
-    ['Snowflake/snowflake-arctic-embed-m', represent, '', 'first-token'],
-    ['Snowflake/snowflake-arctic-embed-m-v1.5', represent, '', 'first-token'],
-    ['thenlper/gte-base', '', '', 'mean'],
-    ['intfloat/e5-base-v2', 'query: ', 'passage: ', 'mean'],
-    ['intfloat/multilingual-e5-small', 'query: ', 'passage: ', 'mean'],
-    ['sentence-transformers/all-MiniLM-L6-v2', '', '', 'mean'],
-    ['/models/all-MiniLM-L6-v2/', '', '', 'mean'],
-    ['sentence-transformers/all-mpnet-base-v2', '', '', 'mean'],
+  const known: [string, string, string, string, number?][] = [
+    ['BAAI/bge-small-en-v1.5', represent, '', 'first-token', 512],
+    ['Snowflake/snowflake-arctic-embed-m', represent, '', 'first-token', 512],
+    ['Snowflake/snowflake-arctic-embed-m-v1.5', represent, '', 'first-token', 512],
+    ['thenlper/gte-base', '', '', 'mean', 512],
+    ['intfloat/e5-base-v2', 'query: ', 'passage: ', 'mean', 512],
+    ['intfloat/multilingual-e5-small', 'query: ', 'passage: ', 'mean', 512],
+    ['sentence-transformers/all-MiniLM-L6-v2', '', '', 'mean', 256],
+    ['/models/all-MiniLM-L6-v2/', '', '', 'mean', 256],
+    ['sentence-transformers/all-mpnet-base-v2', '', '', 'mean', 384],
     ['sentence-transformers/sentence-t5-base', '', '', 'mean'],
-    ['intfloat/multilingual-e5-large', 'query: ', 'passage: ', 'mean'],
-    ['BAAI/bge-m3', '', '', 'first-token'],
-    ['Snowflake/snowflake-arctic-embed-l-v2.0', 'query: ', '', 'first-token'],
-    ['Snowflake/snowflake-arctic-embed-m-v2.0', 'query: ', '', 'first-token'],
-    ['Alibaba-NLP/gte-base-en-v1.5', '', '', 'first-token'],
-    ['Alibaba-NLP/gte-multilingual-base', '', '', 'first-token'],
-    ['Alibaba-NLP/gte-modernbert-base', '', '', 'first-token'],
-    ['nomic-ai/modernbert-embed-base', 'search_query: ', 'search_document: ', 'mean'],
+    ['intfloat/multilingual-e5-large', 'query: ', 'passage: ', 'mean', 512],
+    ['BAAI/bge-m3', '', '', 'first-token', 8192],
+    ['Snowflake/snowflake-arctic-embed-l-v2.0', 'query: ', '', 'first-token', 8192],
+    ['Snowflake/snowflake-arctic-embed-m-v2.0', 'query: ', '', 'first-token', 8192],
+    ['Alibaba-NLP/gte-base-en-v1.5', '', '', 'first-token', 8192],
+    ['Alibaba-NLP/gte-multilingual-base', '', '', 'first-token', 8192],
+    ['Alibaba-NLP/gte-modernbert-base', '', '', 'first-token', 8192],
+    ['nomic-ai/modernbert-embed-base', 'search_query: ', 'search_document: ', 'mean', 8192],
   ];
-  for (const [name, queryPrefix, passagePrefix, pooling] of known) {
+  for (const [name, queryPrefix, passagePrefix, pooling, maxLength] of known) {
     it(`knows ${name}`, () => {
       expect(recipeFor(name)).to.include({ queryPrefix, passagePrefix, pooling });
+      expect(recipeFor(name)?.maxLength).to.equal(maxLength);
     });
   }
 
@@ -42,6 +43,7 @@ describe('recipeFor', () => {
 describe('settleSettings', () => {
   const directory = {
     ...{ pooling: undefined, prompts: { query: undefined, passage: undefined }, maxLength: 512, queryMaxLength: 512 },
+    ...{ saysLengths: true, architecture: { maxPositions: 512 } },
   } as unknown as Awaited<ReturnType<typeof readModelDirectory>>;
 
   it("takes the recipe's word where the directory says nothing", () => {
@@ -67,5 +69,20 @@ describe('settleSettings', () => {
     });
     const wishes = { pooling: 'mean' as const, queryPrefix: 'Q ', passagePrefix: '', maxLength: 128, normalize: false };
     expect(settleSettings('intfloat/e5-small', said, wishes)).to.deep.equal({ ...wishes, queryMaxLength: 128 });
+  });
+
+  it("takes the recipe's length where the directory says none, never more than the positions", () => {
+    const silent = { ...directory, saysLengths: false };
+    const lengthsOf = (...args: Parameters<typeof settleSettings>) => {
+      const { maxLength, queryMaxLength } = settleSettings(...args);
+      return [maxLength, queryMaxLength];
+    };
+    expect(lengthsOf('sentence-transformers/all-MiniLM-L6-v2', silent)).to.deep.equal([256, 256]);
+    expect(lengthsOf('sentence-transformers/all-MiniLM-L6-v2', directory)).to.deep.equal([512, 512]);
+    expect(lengthsOf('BAAI/bge-m3', silent)).to.deep.equal([512, 512]);
+    expect(lengthsOf('unknown', silent)).to.deep.equal([512, 512]);
+    const model = 'sentence-transformers/all-MiniLM-L6-v2';
+    expect(lengthsOf(model, silent, { queryMaxLength: 32 })).to.deep.equal([256, 32]);
+    expect(lengthsOf(model, silent, { maxLength: 300 })).to.deep.equal([300, 300]);
   });
 });

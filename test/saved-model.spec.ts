@@ -79,6 +79,24 @@ describe('Embedder.save', () => {
     expect(JSON.parse(readFileSync(join(saved, 'config.json'), 'utf8')).torch_dtype).to.equal('float32');
   });
 
+  it('spells the numbers of config.json as they were, since Python tells 2 from 2.0', async () => {
+    const source = writeTinyModel(undefined, { config: { torch_dtype: 'float16' } });
+    const file = join(source, 'config.json');
+    const numbers = [
+      '"factor": 2.0',
+      '"small": 1e-12',
+      '"large": 1000000000000000019884624838656',
+      '"text": "\\"2.0\\": 3.0"',
+    ];
+    writeFileSync(file, readFileSync(file, 'utf8').replace('{', `{${numbers.join()},`));
+    await using embedder = await Embedder.load(source);
+    const saved = join(temporaryDirectory(), 'saved');
+    await embedder.save(saved);
+    const text = readFileSync(join(saved, 'config.json'), 'utf8');
+    for (const number of numbers) expect(text).to.include(number);
+    expect(JSON.parse(text)).to.deep.equal({ ...JSON.parse(readFileSync(file, 'utf8')), torch_dtype: 'float32' });
+  });
+
   it('refuses an option that there is not, and writes nothing', async () => {
     await using embedder = await Embedder.load(writeTinyModel());
     const saved = join(temporaryDirectory(), 'saved');

@@ -112,6 +112,28 @@ describe('trainCrossEncoder', () => {
       expect(after[name], name).to.not.deep.equal(before[name]);
   });
 
+  it("trains with the default prompt of the base's config before each query, as it is scored with", async () => {
+    const base = join(scorers, 'bert-identity');
+    const prompted = join(temporaryDirectory(), 'prompted');
+    cpSync(base, prompted, { recursive: true });
+    const file = join(prompted, 'config_sentence_transformers.json');
+    const config = { ...JSON.parse(readFileSync(file, 'utf8')), prompts: { ask: 'qu ' }, default_prompt_name: 'ask' };
+    writeFileSync(file, JSON.stringify(config));
+    const byHand = train.map((list) => ({ ...list, query: `qu ${list.query}` }));
+    const options = { ...quick, maxSteps: 2 };
+    const weights = [];
+    for (const [model, lists] of [
+      [prompted, train],
+      [base, byHand],
+      [base, train],
+    ] as const) {
+      const { directory } = await trainCrossEncoder({ ...options, model, lists, output: newOutput() });
+      weights.push(weightsOf(directory)['classifier.weight']);
+    }
+    expect(weights[0]).to.deep.equal(weights[1]);
+    expect(weights[0]).to.not.deep.equal(weights[2]);
+  });
+
   it('goes on after an abort, and after a kill, with the same bits', async function () {
     this.timeout(60_000);
     const [whole, aborted, killed] = [newOutput(), newOutput(), newOutput()];
@@ -267,6 +289,8 @@ describe('trainCrossEncoder', () => {
       { model: realModel, maxLength: 64, learningRate: 1e-4 },
       { model: join(scorers, 'bert'), loss: 'bce' as const },
       { model: join(scorers, 'roberta') },
+      // Its tokenizer gives no second type, though the model reads types.
+      { model: join(scorers, 'bert-untyped') },
     ];
     for (const change of bases) {
       const output = newOutput();

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, ModelError } from '../errors.js';
 
 /** A model directory's JSON file, parsed; undefined if it is not there. */
@@ -40,4 +40,24 @@ export function optionalField<T extends 'string' | 'number' | 'boolean'>(
     throw new ModelError(`${file}: expected a ${type} for ${field} but found ${describe(value)}.`);
   }
   return value as { string: string; number: number; boolean: boolean }[T];
+}
+
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+const MARK = '\uE000';
+const MARKED = new RegExp(`"${MARK}([^"]*)"`, 'g');
+
+/**
+ * Writes a JSON file with other fields than an existing one, its numbers spelt as they were: transformers refuses 2 where
+ * it expects 2.0, and JavaScript would write that.
+ * @param change gives the new fields; numbers come to it as strings, to be left alone
+ */
+export async function writeChangedConfig(
+  from: string,
+  to: string,
+  change: (fields: Record<string, unknown>) => Record<string, unknown>,
+): Promise<void> {
+  const text = await readFile(from, 'utf8');
+  const marked = text.replace(STRING_OR_NUMBER, (one) => (one.startsWith('"') ? one : `"${MARK}${one}"`));
+  const changed = JSON.stringify(change(JSON.parse(marked)), null, 2);
+  await writeFile(to, `${changed.replace(MARKED, '$1')}\n`);
 }

@@ -35,6 +35,8 @@ export interface ModelDirectory {
   /** Longest text in tokens, special tokens included; never above the architecture's positions. */
   maxLength: number;
   queryMaxLength: number;
+  /** Whether anything in the directory says the lengths; else they are the most that the architecture reads. */
+  saysLengths: boolean;
   lowerCase: boolean;
 }
 
@@ -123,19 +125,24 @@ async function readPrompts(directory: string): Promise<ModelDirectory['prompts']
   return { query: prompts['query'], passage: passages.find((text) => text !== '') ?? passages[0] };
 }
 
+/** transformers writes 1e30 where a tokenizer has no limit. */
+const NO_LENGTH = 1e20;
+
 /** As sentence-transformers does: max_seq_length, else the tokenizer's own limit, never above the positions. */
 async function readLengths(
   transformer: string,
   { architecture: { maxPositions }, usualLength = maxPositions }: DescribedModel,
-): Promise<Pick<ModelDirectory, 'maxLength' | 'queryMaxLength' | 'lowerCase'>> {
+): Promise<Pick<ModelDirectory, 'maxLength' | 'queryMaxLength' | 'saysLengths' | 'lowerCase'>> {
   const settings: TransformerSettings = await readTransformerSettings(transformer);
   const tokenizerFile = join(transformer, 'tokenizer_config.json');
   const tokenizer = (await readConfigObject(tokenizerFile)) ?? {};
-  const own = optionalField(tokenizer, 'model_max_length', 'number', tokenizerFile) ?? usualLength;
-  const general = settings.maxLength ?? own;
+  const own = optionalField(tokenizer, 'model_max_length', 'number', tokenizerFile);
+  const general = settings.maxLength ?? own ?? usualLength;
+  const said = [settings.maxLength, settings.passageMaxLength, settings.queryMaxLength, own];
   return {
     maxLength: Math.min(settings.passageMaxLength ?? general, maxPositions),
     queryMaxLength: Math.min(settings.queryMaxLength ?? general, maxPositions),
+    saysLengths: said.some((length) => length !== undefined && length < NO_LENGTH),
     lowerCase: settings.lowerCase,
   };
 }

@@ -4,7 +4,7 @@ import { ListwiseError, ModelError } from '../errors.js';
 import { replaceFile } from '../formats/atomic.js';
 import { writing } from '../formats/writing.js';
 import { Random } from '../random.js';
-import { readConfigObject } from './config-file.js';
+import { readConfigObject, writeChangedConfig } from './config-file.js';
 import type { ModelDirectory } from './directory.js';
 import { Config } from './families/config.js';
 import { classificationHead, encoderPrefix } from './heads.js';
@@ -72,13 +72,13 @@ export async function writeFreshCrossEncoder(
   await fillDirectory(target, async (beside) => {
     await mkdir(beside, { recursive: true });
     await copyTokenizer(join(base.directory, base.transformerPath), beside, options.maxLength);
-    await writeJson(join(beside, 'config.json'), {
-      ...fields,
+    await writeChangedConfig(configFile, join(beside, 'config.json'), (old) => ({
+      ...old,
       architectures: [CLASSIFIERS[base.family]!.name],
       // transformers counts these.
       ...{ num_labels: undefined, id2label: { 0: 'LABEL_0' }, label2id: { LABEL_0: 0 } },
       sentence_transformers: { activation_fn: ACTIVATION_CLASSES[options.activation] },
-    });
+    }));
     await writeTensors(join(beside, 'model.safetensors'), weights, signal);
     await writeFile(join(beside, 'README.md'), '# A cross-encoder before training\n');
   });

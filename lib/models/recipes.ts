@@ -1,6 +1,6 @@
 import type { Pooling } from '../native.js';
 
-/** What is put before texts, and how token states become one embedding, for a model known by name. */
+/** What is put before texts, how much of them is read, and how token states become one embedding, for a model known by name. */
 export interface Recipe {
   /** For messages: which models these are. */
   models: string;
@@ -10,6 +10,8 @@ export interface Recipe {
   passagePrefix: string;
   /** Used only where the model's directory does not say. */
   pooling: Pooling;
+  /** Longest text in tokens, special tokens included, where the card says; used only where the directory does not. */
+  maxLength?: number;
 }
 
 interface NamedRecipe extends Recipe {
@@ -19,7 +21,7 @@ interface NamedRecipe extends Recipe {
 
 const REPRESENT = 'Represent this sentence for searching relevant passages: ';
 
-/** Prefixes and pooling as the models' own cards give them, for models of the families that are computed here. */
+/** Prefixes, pooling and lengths as the models' own cards give them, for models of the families that are computed here. */
 const RECIPES: readonly NamedRecipe[] = [
   {
     models: 'BGE (English)',
@@ -27,6 +29,7 @@ const RECIPES: readonly NamedRecipe[] = [
     queryPrefix: REPRESENT,
     passagePrefix: '',
     pooling: 'first-token',
+    maxLength: 512,
   },
   {
     models: 'Snowflake Arctic Embed',
@@ -34,6 +37,7 @@ const RECIPES: readonly NamedRecipe[] = [
     queryPrefix: REPRESENT,
     passagePrefix: '',
     pooling: 'first-token',
+    maxLength: 512,
   },
   {
     models: 'Snowflake Arctic Embed 2.0',
@@ -41,15 +45,31 @@ const RECIPES: readonly NamedRecipe[] = [
     queryPrefix: 'query: ',
     passagePrefix: '',
     pooling: 'first-token',
+    maxLength: 8192,
   },
-  { models: 'BGE M3 (dense)', pattern: /^bge-m3$/, queryPrefix: '', passagePrefix: '', pooling: 'first-token' },
-  { models: 'GTE', pattern: /^gte-(small|base|large)$/, queryPrefix: '', passagePrefix: '', pooling: 'mean' },
+  {
+    models: 'BGE M3 (dense)',
+    pattern: /^bge-m3$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'first-token',
+    maxLength: 8192,
+  },
+  {
+    models: 'GTE',
+    pattern: /^gte-(small|base|large)$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'mean',
+    maxLength: 512,
+  },
   {
     models: 'GTE 1.5, multilingual and ModernBERT',
     pattern: /^gte-((base|large)-en-v1\.5|multilingual-base|modernbert-base)$/,
     queryPrefix: '',
     passagePrefix: '',
     pooling: 'first-token',
+    maxLength: 8192,
   },
   {
     models: 'E5',
@@ -58,6 +78,7 @@ const RECIPES: readonly NamedRecipe[] = [
     queryPrefix: 'query: ',
     passagePrefix: 'passage: ',
     pooling: 'mean',
+    maxLength: 512,
   },
   {
     models: 'ModernBERT Embed',
@@ -65,13 +86,31 @@ const RECIPES: readonly NamedRecipe[] = [
     queryPrefix: 'search_query: ',
     passagePrefix: 'search_document: ',
     pooling: 'mean',
+    maxLength: 8192,
   },
   {
-    models: 'all-MiniLM, all-mpnet, all-distilroberta',
-    pattern: /^all-(minilm-l\d+|mpnet-base|distilroberta|roberta-large)-v\d+$/,
+    models: 'all-MiniLM',
+    pattern: /^all-minilm-l\d+-v\d+$/,
     queryPrefix: '',
     passagePrefix: '',
     pooling: 'mean',
+    maxLength: 256,
+  },
+  {
+    models: 'all-mpnet',
+    pattern: /^all-mpnet-base-v\d+$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'mean',
+    maxLength: 384,
+  },
+  {
+    models: 'all-distilroberta, all-roberta',
+    pattern: /^all-(distilroberta|roberta-large)-v\d+$/,
+    queryPrefix: '',
+    passagePrefix: '',
+    pooling: 'mean',
+    maxLength: 128,
   },
   {
     models: 'Sentence-T5 and GTR',

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writing } from '../formats/writing.js';
-import { readConfig, readConfigObject } from './config-file.js';
+import { readConfig, readConfigObject, writeChangedConfig } from './config-file.js';
 import type { EmbeddingModel } from './model.js';
 import { POOLING_FLAGS, POOLING_MODES } from './modules.js';
 import { checkSaveTarget, isConfiguration, type ModuleFolders, moduleFolders } from './save-target.js';
@@ -101,7 +101,7 @@ async function writeModules(model: EmbeddingModel, directory: string): Promise<v
   await writeJson(join(directory, '1_Pooling', 'config.json'), poolingConfig(model));
   if (layout === 'plain') {
     await writeJson(join(directory, 'sentence_bert_config.json'), {
-      max_seq_length: model.directory.maxLength,
+      max_seq_length: settings.maxLength,
       do_lower_case: false,
     });
   }
@@ -134,7 +134,8 @@ export async function settleNumberType(file: string): Promise<void> {
   const config = (await readConfig(file)) as Record<string, unknown>;
   const named = ['dtype', 'torch_dtype'].filter((field) => field in config);
   if (named.every((field) => config[field] === 'float32')) return;
-  await writeJson(file, { ...config, ...Object.fromEntries(named.map((field) => [field, 'float32'])) });
+  const settled = Object.fromEntries(named.map((field) => [field, 'float32']));
+  await writeChangedConfig(file, file, (fields) => ({ ...fields, ...settled }));
 }
 
 function modelCard(model: EmbeddingModel, text: string): string {

@@ -33,13 +33,15 @@ export function settleSettings(
   wishes: Partial<ModelSettings> = {},
 ): ModelSettings {
   const recipe = recipeFor(name);
+  const { architecture, maxLength, queryMaxLength, saysLengths } = directory;
+  const known = saysLengths || !recipe?.maxLength ? undefined : Math.min(recipe.maxLength, architecture.maxPositions);
   return {
     pooling: wishes.pooling ?? directory.pooling ?? recipe?.pooling ?? 'mean',
     normalize: wishes.normalize ?? true,
     queryPrefix: wishes.queryPrefix ?? directory.prompts.query ?? recipe?.queryPrefix ?? '',
     passagePrefix: wishes.passagePrefix ?? directory.prompts.passage ?? recipe?.passagePrefix ?? '',
-    maxLength: wishes.maxLength ?? directory.maxLength,
-    queryMaxLength: wishes.queryMaxLength ?? wishes.maxLength ?? directory.queryMaxLength,
+    maxLength: wishes.maxLength ?? known ?? maxLength,
+    queryMaxLength: wishes.queryMaxLength ?? wishes.maxLength ?? known ?? queryMaxLength,
   };
 }
 

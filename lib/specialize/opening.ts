@@ -3,6 +3,7 @@ import { corpusOptionsOf, loadCorpus } from '../corpus/corpus.js';
 import { readModelDirectory } from '../models/directory.js';
 import { resolveModel } from '../models/hub.js';
 import { checkOutside } from '../models/save-target.js';
+import { settleSettings } from '../models/settings.js';
 import { tokenCounter } from '../models/token-counter.js';
 import { candidatesStage } from './candidate-stages.js';
 import { corpusStage, embeddingsStage } from './corpus-stages.js';
@@ -48,7 +49,7 @@ export async function openPlace(options: SettledOptions): Promise<Place> {
   const { model, revision, signal, onProgress } = options;
   signal?.throwIfAborted();
   const modelDirectory = await resolveModel(model, { revision, signal, onProgress });
-  const { maxLength, queryMaxLength } = await readModelDirectory(modelDirectory);
+  const { maxLength, queryMaxLength } = settleSettings(model, await readModelDirectory(modelDirectory));
   const settled = {
     ...options,
     passageMaxLength: options.passageMaxLength ?? Math.min(512, maxLength),

@@ -1,9 +1,10 @@
 #include "list_entries.h"
 
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
 #include <numeric>
+#include <utility>
+
+#include "nn/upload.h"
 
 namespace listwise::core {
 
@@ -25,10 +26,11 @@ void ListEntries::sort(const at::Device& device) {
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return row_[a] < row_[b]; });
   const auto apply = [&](std::vector<int64_t>& values, at::Tensor& index) {
-    auto sorted = at::empty({static_cast<int64_t>(order.size())}, at::kLong);
-    for (size_t i = 0; i < order.size(); ++i) sorted.data_ptr<int64_t>()[i] = values[order[i]];
-    std::copy_n(sorted.data_ptr<int64_t>(), order.size(), values.begin());
-    index = sorted.to(device);
+    std::vector<int64_t> sorted;
+    sorted.reserve(order.size());
+    for (const size_t from : order) sorted.push_back(values[from]);
+    values = std::move(sorted);
+    index = nn::upload(values, device);
   };
   apply(query_, queryIndex_);
   apply(slot_, slotIndex_);

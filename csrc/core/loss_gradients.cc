@@ -7,6 +7,7 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/logaddexp.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "list_entries.h"
+#include "nn/upload.h"
 
 namespace listwise::core {
 namespace {
@@ -106,7 +108,8 @@ void Batch::findEntries() {
   const auto device = q_.device();
   slots_.sort(device);
   masked_.sort(device);
-  logMultiplicity_ = at::from_blob(multiplicity.data(), {u_}, at::kDouble).log().to(device);
+  logMultiplicity_ =
+      nn::upload(at::from_blob(multiplicity.data(), {u_}, at::kDouble).log(), device);
 }
 
 template <class Step>
@@ -176,27 +179,33 @@ Losses Batch::forward(const CancelToken& cancel) {
 Losses Batch::finish() {
   const double n = static_cast<double>(n_), tau = options_.contrastiveTemperature;
   const auto scores = slotScores_.view({n_, length_});
-  const auto teacher =
-      at::from_blob(const_cast<double*>(task_.lists.teacher.data()), {n_, length_}, at::kDouble)
-          .to(q_.device());
+  const auto teacher = nn::upload(
+      at::from_blob(const_cast<double*>(task_.lists.teacher.data()), {n_, length_}, at::kDouble),
+      q_.device());
   const auto logT = at::log_softmax(teacher / options_.teacherTemperature, 1);
   const auto logS = at::log_softmax(scores / options_.studentTemperature, 1);
   const auto t = logT.exp();
-  Losses out;
   // T log T is 0 where T is: the product with a finite difference is, too.
-  out.listwise = (t * (logT.clamp_min(-1e300) - logS.clamp_min(-1e300))).sum().item<double>() / n;
-  out.loss = options_.listwiseWeight * *out.listwise;
+  std::vector sums{(t * (logT.clamp_min(-1e300) - logS.clamp_min(-1e300))).sum()};
   auto gradient =
       (logS.exp() - t).mul_(options_.listwiseWeight / (n * options_.studentTemperature));
   if (task_.contrastive) {
     const auto positive = scores.select(1, 0) / tau;
     logDenominator_ = at::logaddexp(logSums_, positive);
-    out.contrastive = (logDenominator_ - positive).sum().item<double>() / n;
-    out.loss += options_.contrastiveWeight * *out.contrastive;
+    sums.push_back((logDenominator_ - positive).sum());
     gradient.select(1, 0).add_((positive - logDenominator_).exp().sub_(1),
                                options_.contrastiveWeight / (n * tau));
   }
   slotGradient_ = gradient.view({n_ * length_});
+  // The one place where the losses wait for a GPU.
+  const auto totals = at::stack(sums).cpu();
+  Losses out;
+  out.listwise = totals[0].item<double>() / n;
+  out.loss = options_.listwiseWeight * *out.listwise;
+  if (task_.contrastive) {
+    out.contrastive = totals[1].item<double>() / n;
+    out.loss += options_.contrastiveWeight * *out.contrastive;
+  }
   return out;
 }
 

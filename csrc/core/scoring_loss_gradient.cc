@@ -5,14 +5,17 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/sigmoid.h>
 
+#include "nn/upload.h"
+
 namespace listwise::core {
 
 double computeScoringLoss(const at::Tensor& logits, const LabelledLists& lists, ScoringLoss loss,
                           at::Tensor gradient) {
   const int64_t n = lists.count(), length = lists.length;
   const auto z = logits.to(at::kDouble).view({n, length});
-  const auto y = at::from_blob(const_cast<double*>(lists.labels.data()), {n, length}, at::kDouble)
-                     .to(z.device());
+  const auto y =
+      nn::upload(at::from_blob(const_cast<double*>(lists.labels.data()), {n, length}, at::kDouble),
+                 z.device());
   at::Tensor total, dz;
   double count = 0;
   if (loss == ScoringLoss::Listwise) {

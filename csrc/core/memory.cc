@@ -11,10 +11,16 @@
 #include "error.h"
 #include "nn/memory_pool.h"
 
-// Earlier ones count only in CUDA's own headers, which need a CUDA toolkit.
+// Earlier ones tell in a header that needs CUDA's own, which are there where nvcc is.
 #if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 10)
 #define LISTWISE_DEVICE_STATISTICS
 #include <c10/core/CachingDeviceAllocator.h>
+#elif defined(LISTWISE_CUDA_KERNELS)
+#define LISTWISE_DEVICE_STATISTICS
+#define LISTWISE_CUDA_CACHE
+#include <c10/core/DeviceGuard.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <cuda_runtime_api.h>
 #endif
 
 namespace listwise::core {
@@ -25,18 +31,34 @@ constexpr std::string_view memoryWords[] = {"out of memory", "not enough memory"
                                             "could not create a memory"};
 
 #ifdef LISTWISE_DEVICE_STATISTICS
-// The whole device's entry of each statistic.
-constexpr auto aggregate = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+// The whole device's entry of each statistic: StatType::AGGREGATE, whose namespace has changed.
+constexpr size_t aggregate = 0;
 
 c10::DeviceIndex indexOf(const at::Device& device) {
   return static_cast<c10::DeviceIndex>(std::max<int>(0, device.index()));
 }
 
+#ifdef LISTWISE_CUDA_CACHE
+auto* allocatorOf(const at::Device&) {
+  return c10::cuda::CUDACachingAllocator::get();
+}
+
+size_t freeOf(const at::Device& device) {
+  const c10::DeviceGuard guard(at::Device(device.type(), indexOf(device)));
+  size_t free = 0, total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
+}
+#else
 c10::DeviceAllocator* allocatorOf(const at::Device& device) {
   return c10::getDeviceAllocator(device.type());
 }
 
-c10::CachingDeviceAllocator::DeviceStats deviceStats(const at::Device& device) {
+size_t freeOf(const at::Device& device) {
+  return allocatorOf(device)->getMemoryInfo(indexOf(device)).first;
+}
+#endif
+
+auto deviceStats(const at::Device& device) {
   return allocatorOf(device)->getDeviceStats(indexOf(device));
 }
 #endif
@@ -79,8 +101,7 @@ std::optional<int64_t> freeDeviceBytes([[maybe_unused]] const std::string& name)
   const auto stats = deviceStats(device);
   const int64_t idle =
       stats.reserved_bytes[aggregate].current - stats.allocated_bytes[aggregate].current;
-  const auto [free, total] = allocatorOf(device)->getMemoryInfo(indexOf(device));
-  return static_cast<int64_t>(free) + idle;
+  return static_cast<int64_t>(freeOf(device)) + idle;
 #else
   return std::nullopt;
 #endif

@@ -1,5 +1,6 @@
 import type { EncoderSpec, Pooling, Precision } from './encoder-spec.js';
 import { type ErrorCode, ListwiseError, NativeError } from './errors.js';
+import type { NativeEnvironment } from './native-environment.js';
 import { loadAddon } from './setup/addon.js';
 import { SetupError } from './setup/errors.js';
 
@@ -114,7 +115,7 @@ export interface StepFacts {
   keptBytes: number;
   /**
    * The most bytes the step's matrices took beside weights, gradient and moments, with what the pool of blocks held
-   * ready; 0 on a GPU whose libtorch (before 2.10) cannot tell.
+   * ready; 0 on a GPU whose libtorch (before 2.10, unless nvcc was there) cannot tell.
    */
   peakBytes: number;
   /** How often memory ran out. Each time, what was kept is let go, the budget halved and the micro-batch repeated. */
@@ -143,7 +144,7 @@ export interface TrainerMemory {
   stateBytes: number;
   /** How much of `stateBytes` is there already. */
   stateBytesMade: number;
-  /** Free on the GPU; missing on the CPU, and where libtorch (before 2.10) cannot tell. */
+  /** Free on the GPU; missing on the CPU, and where libtorch (before 2.10, unless nvcc was there) cannot tell. */
   freeDeviceBytes?: number;
 }
 
@@ -244,8 +245,7 @@ export interface NativeAddon {
   createTrainer(encoder: NativeEncoder, optimizer: OptimizerOptions): NativeTrainer;
   losses(args: LossArgs): NativeJob<LossGradients>;
   search(args: SearchArgs): NativeJob<TopK>;
-  /** `kernels` is the instruction set of the fused CPU kernels; the variable LISTWISE_KERNELS asks for another one. */
-  environment(): { torch: string; cuda: boolean; threads: number; kernels: string };
+  environment(): NativeEnvironment;
   /** Cancels every job of this thread. */
   cancelAll(): void;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
 import { type ListwiseError, NativeError } from '../lib/errors.js';
-import { explainDeviceError } from '../lib/models/model.js';
+import { explainDeviceError, settleDevice } from '../lib/models/model.js';
 import { longestPause } from './environment.js';
 import { expectClose, norm, randomTexts, realModel, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
@@ -76,6 +76,20 @@ describe('Embedder.load', () => {
       expect(explainDeviceError(native, 'cpu')).to.equal(native);
     });
   }
+
+  it('computes in bf16 on a GPU that has it, in fp32 on an older one, and says so where bf16 is asked of that', () => {
+    const machine = { cuda: true, devices: ['9.0', '7.5'] };
+    expect(settleDevice('auto', undefined, machine)).to.deep.equal({ device: 'cuda', precision: 'bf16' });
+    expect(settleDevice('cuda:1', undefined, machine)).to.deep.equal({ device: 'cuda:1', precision: 'fp32' });
+    expect(settleDevice('cuda:0', 'fp32', machine)).to.deep.equal({ device: 'cuda:0', precision: 'fp32' });
+    expect(() => settleDevice('cuda:1', 'bf16', machine))
+      .to.throw(
+        "Precision 'bf16' was asked for on 'cuda:1', a GPU of compute capability 7.5, but only those from 8.0 on",
+      )
+      .with.property('code', 'UNSUPPORTED');
+    // Of a device that is not there, loading will tell.
+    expect(settleDevice('cuda:2', undefined, machine)).to.deep.equal({ device: 'cuda:2', precision: 'bf16' });
+  });
 
   it('leaves other native errors as they are', () => {
     const memory = new NativeError('OUT_OF_MEMORY', 'no memory on device index 9');

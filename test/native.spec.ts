@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { type NativeEncoder, type NativeTrainer, native, runJob } from '../lib/native.js';
+import { findLibtorch } from '../lib/setup/libtorch.js';
 import { temporaryDirectory } from './helpers.js';
 import { tinySpec } from './kernel-task.js';
 import { rejection } from './rejection.js';
@@ -23,6 +24,13 @@ describe('the addon', () => {
     expect((await rejection(runJob(() => native().losses(losses)))).message).to.match(
       /^Expected rows to be \[4096 x 4503599627370496\]/,
     );
+  });
+
+  it('says which GPUs there are, and has kernels for them only beside a CUDA build of libtorch', () => {
+    const { cuda, cudaKernels, devices } = native().environment();
+    expect(devices.length > 0).to.equal(cuda);
+    for (const capability of devices) expect(capability).to.match(/^\d+\.\d$/);
+    if (findLibtorch().libtorch?.cuda === null) expect(cudaKernels).to.equal(false);
   });
 
   it('refuses devices that are none of its own', async () => {

@@ -13,6 +13,10 @@ Napi::Value environment(const Napi::CallbackInfo& info) {
     out.Set("cuda", found.cuda);
     out.Set("threads", found.threads);
     out.Set("kernels", found.kernels);
+    out.Set("cudaKernels", found.cudaKernels);
+    auto devices = Napi::Array::New(info.Env());
+    for (const auto& capability : found.devices) devices.Set(devices.Length(), capability);
+    out.Set("devices", devices);
     return out;
   });
 }

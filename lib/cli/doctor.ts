@@ -13,6 +13,7 @@ import { missingTools, toolVersion } from '../setup/build.js';
 import { SetupError } from '../setup/errors.js';
 import { compareVersions, describeLibtorch, findLibtorch, type Libtorch, OWN_LIBTORCH } from '../setup/libtorch.js';
 import { smallModelDirectory } from '../setup/model.js';
+import { findNvcc, NVCC_FIX } from '../setup/nvcc.js';
 import { cacheDirectory } from '../setup/paths.js';
 import { pythonProgram, pythonVersion } from '../setup/python.js';
 import { RunDirectory } from '../specialize/run-directory.js';
@@ -129,17 +130,18 @@ function examineLibtorch(): { libtorch: Libtorch | null; finding: Finding } {
 /** Loads the addon: what it says of itself is what will be used. */
 function addon(libtorch: Libtorch | null): Finding[] {
   try {
-    const { torch, cuda, threads, kernels } = native().environment();
+    const { torch, cuda, threads, kernels, cudaKernels, devices } = native().environment();
     const compiled = compiledAddon();
     const where = compiled ? `compiled here: ${compiled.file}` : `prebuilt: ${libtorch && prebuiltFor(libtorch)}`;
     const device = cuda
-      ? 'available'
+      ? `available, compute capability ${devices.join(', ')}`
       : libtorch?.cuda
         ? 'none found, though libtorch is a CUDA build'
         : 'none (CPU build)';
     return [
       { name: 'addon', found: `loads, with libtorch ${torch} (${where})`, state: 'ok' },
       { name: 'CUDA', found: device, state: 'ok' },
+      ...(libtorch?.cuda ? [cudaKernelsOf(libtorch, cudaKernels)] : []),
       {
         name: 'threads',
         found: `${threads} of ${availableParallelism()} processors, kernels: ${kernels}`,
@@ -149,6 +151,15 @@ function addon(libtorch: Libtorch | null): Finding[] {
   } catch (error) {
     return [problem('addon', error)];
   }
+}
+
+/** What was compiled counts; the nvcc that is there now says why nothing was, or that something can be. */
+export function cudaKernelsOf(libtorch: Pick<Libtorch, 'cuda'>, areCompiled: boolean, env = process.env): Finding {
+  const name = 'CUDA kernels';
+  if (areCompiled) return { name, found: 'compiled', state: 'ok' };
+  const { nvcc, problem } = findNvcc(libtorch, env);
+  const reason = problem ?? `${nvcc?.program} (CUDA ${nvcc?.version}) was not there or did not work then`;
+  return { name, found: `not compiled: ${reason}`, state: 'note', fix: NVCC_FIX };
 }
 
 function problem(name: string, error: unknown): Finding {

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, ListwiseError } from '../errors.js';
 import { type Device, type EncoderSpec, type NativeEncoder, native, type Precision, runJob } from '../native.js';
+import type { NativeEnvironment } from '../native-environment.js';
 import type { LongWork } from '../types.js';
 import { denseSpecs } from './dense-module.js';
 import { type ModelDirectory, readModelDirectory } from './directory.js';
@@ -99,10 +100,17 @@ export function explainDeviceError(error: unknown, device: Device): unknown {
   );
 }
 
-/** The device and precision that were asked for, or the defaults. */
+/** The oldest GPUs that multiply in bf16: Ampere. Earlier ones emulate it, slower than fp32, or refuse. */
+const BF16_CAPABILITY = 8;
+
+/**
+ * The device and precision that were asked for, or the defaults: bf16 on a GPU that has it, fp32 elsewhere.
+ * @throws ListwiseError UNSUPPORTED for a GPU where there is none, and for bf16 on one that lacks it
+ */
 export function settleDevice(
   wanted: Device | 'auto',
   precision: Precision | undefined,
+  machine: Pick<NativeEnvironment, 'cuda' | 'devices'> = native().environment(),
 ): { device: Device; precision: Precision } {
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(wanted)) {
     throw new InvalidArgumentError('device', "'auto', 'cpu', 'cuda' or 'cuda:N'", wanted);
@@ -110,7 +118,7 @@ export function settleDevice(
   if (precision !== undefined && !['fp32', 'bf16', 'int8'].includes(precision)) {
     throw new InvalidArgumentError('precision', "'fp32', 'bf16' or 'int8'", precision);
   }
-  const { cuda } = native().environment();
+  const { cuda } = machine;
   const device = wanted === 'auto' ? (cuda && precision !== 'int8' ? 'cuda' : 'cpu') : wanted;
   if (device !== 'cpu' && !cuda) {
     throw new ListwiseError(
@@ -125,5 +133,15 @@ export function settleDevice(
   if (device !== 'cpu' && precision === 'int8') {
     throw new InvalidArgumentError('precision', "'bf16' or 'fp32' on CUDA", precision);
   }
-  return { device, precision: precision ?? (device === 'cpu' ? 'fp32' : 'bf16') };
+  if (device === 'cpu') return { device, precision: precision ?? 'fp32' };
+  const capability = machine.devices[Number(device.split(':')[1] ?? 0)] ?? 'unknown';
+  const lacksBf16 = Number.parseFloat(capability) < BF16_CAPABILITY;
+  if (lacksBf16 && precision === 'bf16') {
+    throw new ListwiseError(
+      'UNSUPPORTED',
+      `Precision 'bf16' was asked for on '${device}', a GPU of compute capability ${capability}, but only those from ` +
+        `${BF16_CAPABILITY}.0 on compute in it. Use 'fp32', which is the default there.`,
+    );
+  }
+  return { device, precision: precision ?? (lacksBf16 ? 'fp32' : 'bf16') };
 }

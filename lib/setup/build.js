@@ -7,6 +7,7 @@ import { runCommand, say } from './command.js';
 import { SetupError } from './errors.js';
 import { describeLibtorch } from './libtorch.js';
 import { withLock } from './lock.js';
+import { findNvcc, NVCC_FIX } from './nvcc.js';
 import { root } from './paths.js';
 import { digest, readStamp, writeStamp } from './stamp.js';
 
@@ -47,10 +48,11 @@ export function sourcesDigest() {
   return SOURCES.every((path) => existsSync(path)) ? digest(root, SOURCES) : null;
 }
 
-/** @param {Libtorch} libtorch */
-function buildDigest({ directory, version, cuda }) {
-  const facts = { directory, version, cuda, platform: process.platform, arch: process.arch };
-  return digest(root, SOURCES, facts);
+/** With the nvcc, so that one that was installed or changed later compiles again. @param {Libtorch} libtorch */
+function buildDigest(libtorch) {
+  const { directory, version, cuda } = libtorch;
+  const { nvcc } = findNvcc(libtorch);
+  return digest(root, SOURCES, { directory, version, cuda, nvcc, platform: process.platform, arch: process.arch });
 }
 
 /** @param {Libtorch} libtorch */
@@ -60,16 +62,25 @@ async function compile(libtorch) {
   if (isBuilt(libtorch)) return false;
   checkTools();
   say(`Compiling the addon against ${describeLibtorch(libtorch)}. This takes a minute or more, once.`);
+  const { nvcc, problem } = findNvcc(libtorch);
+  if (problem) say(`No kernels are compiled for GPUs: ${problem}. ${NVCC_FIX}.`);
   const started = Date.now();
-  // What CMake found in another libtorch would be kept in its cache.
-  if (readStamp(buildPaths.stamp).libtorch !== libtorch.directory)
-    rmSync(buildPaths.cmake, { recursive: true, force: true });
-  await cmakeJs(['configure', `--CDLIBTORCH=${libtorch.directory}`, `--CDLISTWISE_SOURCES=${sources}`]);
+  const place = { libtorch: libtorch.directory, nvcc: nvcc?.program ?? null };
+  clearOthers(place);
+  const definitions = { LIBTORCH: libtorch.directory, LISTWISE_NVCC: nvcc?.program ?? '', LISTWISE_SOURCES: sources };
+  await cmakeJs(['configure', ...Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`)]);
   await cmakeJs(['build', '--parallel', String(jobs())]);
   installAddon();
-  writeStamp(buildPaths.stamp, { digest: before, libtorch: libtorch.directory, version: libtorch.version });
+  writeStamp(buildPaths.stamp, { digest: before, version: libtorch.version, ...place });
   say(`Compiled the addon in ${Math.round((Date.now() - started) / 1000)} s: ${buildPaths.addon}`);
   return true;
+}
+
+/** What CMake found in another libtorch, or of another nvcc, would be kept in its cache. @param {Record<string, unknown>} place */
+function clearOthers(place) {
+  const last = readStamp(buildPaths.stamp);
+  if (Object.entries(place).every(([name, value]) => (last[name] ?? null) === value)) return;
+  rmSync(buildPaths.cmake, { recursive: true, force: true });
 }
 
 /** Renamed into place, never overwritten: a process that has the old addon open keeps it. */

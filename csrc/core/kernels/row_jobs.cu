@@ -47,6 +47,13 @@ void launchOnCuda(const Job& job, int64_t rows, int64_t columns) {
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
+bool runsOnCuda() {
+  cudaFuncAttributes unused;
+  if (cudaFuncGetAttributes(&unused, runRow<AddNorm<float>>) == cudaSuccess) return true;
+  cudaGetLastError();  // or the next launch's check would find it
+  return false;
+}
+
 #define LISTWISE_ROW_JOBS(T)                                                \
   template void launchOnCuda(const BiasGelu<T>&, int64_t, int64_t);         \
   template void launchOnCuda(const AddNorm<T>&, int64_t, int64_t);          \

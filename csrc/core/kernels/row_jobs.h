@@ -206,4 +206,7 @@ struct Rotate {
 template <class Job>
 void launchOnCuda(const Job& job, int64_t rows, int64_t columns);
 
+// Whether the jobs were compiled for the current CUDA device, or for one whose code it can run.
+bool runsOnCuda();
+
 }  // namespace listwise::core::kernels

@@ -7,6 +7,8 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 
 #include "../kernels/row_jobs.h"
 #include "flash_attention.h"
@@ -19,16 +21,26 @@ constexpr int64_t rowGrain = 64;
 // Rows whose part of a norm's gradient one team adds up.
 constexpr int64_t sumShare = 64;
 
-// Whether rows of this tensor can be worked on: on a GPU that takes a build with nvcc.
-bool hasRowJobs(const at::Tensor& t) {
+// Whether a device has the jobs: a GPU where nvcc compiled them for it. Each is asked once.
+bool isServed(const at::Device& device) {
+  if (device.is_cpu()) return true;
 #ifdef LISTWISE_CUDA_KERNELS
-  constexpr bool compiled = true;
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, bool> known;
+  const std::lock_guard lock(mutex);
+  const auto found = known.find(device.index());
+  if (found != known.end()) return found->second;
+  const c10::DeviceGuard guard(device);
+  return known[device.index()] = kernels::runsOnCuda();
 #else
-  constexpr bool compiled = false;
+  return false;
 #endif
+}
+
+// Whether rows of this tensor can be worked on.
+bool hasRowJobs(const at::Tensor& t) {
   const auto type = t.scalar_type();
-  return (type == at::kFloat || type == at::kBFloat16) && t.is_contiguous() &&
-         (t.is_cpu() || compiled);
+  return (type == at::kFloat || type == at::kBFloat16) && t.is_contiguous() && isServed(t.device());
 }
 
 template <class Job>
@@ -68,9 +80,8 @@ const T* reader(const at::Tensor& t) {
 }  // namespace
 
 at::Tensor DeviceOps::linearActivate(const at::Tensor& x, const Linear& l, Activation kind) const {
-  if (kind != Activation::Gelu) return PortableOps::linearActivate(x, l, kind);
+  if (kind != Activation::Gelu || !hasRowJobs(x)) return PortableOps::linearActivate(x, l, kind);
   auto y = at::mm(x, l.weight.t());
-  if (!hasRowJobs(y)) return PortableOps::linearActivate(x, l, kind);
   withType(y, [&](auto number) {
     using T = decltype(number);
     runRows(kernels::BiasGelu<T>{pointer<T>(y), reader<T>(l.bias), y.size(1)}, y.size(0), y.size(1),

@@ -76,3 +76,32 @@ export function requireEqual(actual: ArrayLike<number>, expected: ArrayLike<numb
   }
   if (!(worst <= tolerance * largest)) throw new Error(`outputs differ by ${worst}, allowed ${tolerance * largest}`);
 }
+
+/** The least cosine of two matrices' rows with each other. */
+export function leastCosine(actual: Float32Array, expected: Float32Array, dimension: number): number {
+  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers against ${expected.length}`);
+  let least = 1;
+  for (let start = 0; start < actual.length; start += dimension) {
+    let [product, own, other] = [0, 0, 0];
+    for (let i = start; i < start + dimension; i++) {
+      product += actual[i]! * expected[i]!;
+      own += actual[i]! ** 2;
+      other += expected[i]! ** 2;
+    }
+    const cosine = product / Math.sqrt(own * other);
+    // Not Math.min, which would be content with NaN.
+    if (!(cosine >= least)) least = cosine;
+  }
+  return least;
+}
+
+/** The length of the difference of two vectors, relative to that of the second. */
+export function relativeDistance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) throw new Error(`${actual.length} numbers against ${expected.length}`);
+  let [apart, length] = [0, 0];
+  for (let i = 0; i < actual.length; i++) {
+    apart += (actual[i]! - expected[i]!) ** 2;
+    length += expected[i]! ** 2;
+  }
+  return Math.sqrt(apart / length);
+}

@@ -113,10 +113,7 @@ export interface StepFacts {
   tokenBudget: number;
   /** The most bytes of activations that were kept for the backward pass. */
   keptBytes: number;
-  /**
-   * The most bytes the step's matrices took beside weights, gradient and moments, with what the pool of blocks held
-   * ready; 0 on a GPU whose libtorch (before 2.10, unless nvcc was there) cannot tell.
-   */
+  /** Most bytes of matrices, the pool's included, beside weights, gradient, moments; 0 where a GPU cannot tell. */
   peakBytes: number;
   /** How often memory ran out. Each time, what was kept is let go, the budget halved and the micro-batch repeated. */
   shortages: number;

@@ -124,6 +124,17 @@ describe('listwise export', function () {
     expect(existsSync(output)).to.equal(false);
   });
 
+  it('compares with sentence-transformers only where Python has it', async () => {
+    const model = writeTinyModel();
+    await using ours = await Embedder.load(model);
+    const bare = join(import.meta.dirname, 'programs', 'bare-python.sh');
+    await using readers = await Readers.open(model, { settings: ours.settings, formats: ['onnx'], python: bare });
+    expect([...readers.byName.keys()]).to.deep.equal(['onnx']);
+    const error = await rejection(readers.byName.get('onnx')!.encode(texts, { kind: 'passage' }));
+    expect(error).to.have.property('code', 'SETUP');
+    expect(error.message).to.contain('has no package numpy, which the export needs');
+  });
+
   it('says what to install where Python or a package is missing, and refuses other formats', async () => {
     const model = writeTinyModel();
     const output = () => join(temporaryDirectory(), 'exported');

@@ -34,9 +34,13 @@ export class Random {
     return Math.sqrt(-2 * Math.log(1 - this.float())) * Math.cos(2 * Math.PI * this.float());
   }
 
-  /** Shuffles in place (Fisher and Yates) and returns the same array. */
-  shuffle<T extends { [index: number]: unknown; length: number }>(items: T): T {
-    for (let i = items.length - 1; i > 0; i--) {
+  /**
+   * Shuffles in place (Fisher and Yates) and returns the same array.
+   * @param last begin with this place, from the end; what lies behind it stays
+   * @param first end before the places before this one, which a further call may go on with
+   */
+  shuffle<T extends { [index: number]: unknown; length: number }>(items: T, last = items.length - 1, first = 1): T {
+    for (let i = last; i >= first; i--) {
       const j = this.integer(i + 1);
       const kept = items[i];
       items[i] = items[j];

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import type { Context } from 'mocha';
 
 const python = process.env.LISTWISE_TEST_PYTHON ?? 'python3';
@@ -52,30 +53,50 @@ export async function embeddingsOfModelsInPython(
   return JSON.parse(Buffer.concat(output!).toString());
 }
 
+interface Pauses {
+  /** The most that the main thread worked between two ticks of a timer, in ms: a single turn of the event loop. */
+  busy: number;
+  /** The share of the time in which the timer was more than 50 ms late, whatever the reason but for want of a processor. */
+  late: number;
+  /** How long the work took, in ms. */
+  work: number;
+}
+
 /**
- * Runs work beside a timer.
+ * Runs work beside a timer, and tells how it held up the event loop. Other processes make any timer late, so what counts
+ * is this thread's own work, where the system tells it (Linux); `late` adds what it waited for beside a processor.
  * @param work is given a function that starts the measurement anew
- * @returns the longest time between two ticks, and how long the work took, in ms
  */
-export async function longestPause(
-  work: (restart: () => void) => Promise<unknown>,
-): Promise<{ pause: number; work: number }> {
-  let [pause, last, started] = [0, performance.now(), performance.now()];
+export async function pausesDuring(work: (restart: () => void) => Promise<unknown>): Promise<Pauses> {
+  let [busy, late, started, last] = [0, 0, performance.now(), mainThread()];
   const tick = () => {
-    const now = performance.now();
-    pause = Math.max(pause, now - last);
+    const now = mainThread();
+    busy = Math.max(busy, now.worked - last.worked);
+    const pause = now.time - last.time - (now.waited - last.waited);
+    if (pause > 50) late += pause;
     last = now;
   };
   const restart = () => {
-    started = performance.now();
-    [pause, last] = [0, started];
+    [busy, late, started, last] = [0, 0, performance.now(), mainThread()];
   };
   const timer = setInterval(tick, 2);
   try {
     await work(restart);
     tick();
-    return { pause, work: performance.now() - started };
+    const took = performance.now() - started;
+    return { busy, late: late / took, work: took };
   } finally {
     clearInterval(timer);
+  }
+}
+
+/** Milliseconds that the main thread has worked, and waited for a processor while it was ready to. */
+function mainThread(): { time: number; worked: number; waited: number } {
+  const time = performance.now();
+  try {
+    const [worked, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number);
+    return { time, worked: worked! / 1e6, waited: waited! / 1e6 };
+  } catch {
+    return { time, worked: time, waited: 0 };
   }
 }

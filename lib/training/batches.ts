@@ -38,6 +38,9 @@ export interface EpochOptions {
   signal?: AbortSignal;
 }
 
+/** Some milliseconds' work. */
+const PLACES_AT_ONCE = 16_384;
+
 /**
  * The batches of an epoch, as places of lists in the set. Each list comes at most once; those that do not fill a last
  * batch are left out, by chance, unless the set is smaller than one batch. Depends on seed and epoch alone.
@@ -48,11 +51,22 @@ export async function epochBatches(
 ): Promise<Int32Array[]> {
   const { batchSize, batching, seed, epoch, set: number = 0, signal } = options;
   const random = Random.for(seed, 'epoch', epoch, ...(number > 0 ? ['set', number] : []));
-  const order = random.shuffle(Int32Array.from({ length: set.size }, (_, place) => place));
+  const order = await shuffledPlaces(set.size, random, signal);
   if (set.size <= batchSize) return [order];
   const kept = order.subarray(0, set.size - (set.size % batchSize));
   if (batching === 'clustered') return random.shuffle(await clusterLists(set, kept, { batchSize, signal }));
   return Array.from({ length: kept.length / batchSize }, (_, i) => kept.slice(i * batchSize, (i + 1) * batchSize));
+}
+
+/** 0 to size - 1 in random order, as one shuffle would put them; other work goes on in between. */
+async function shuffledPlaces(size: number, random: Random, signal?: AbortSignal): Promise<Int32Array> {
+  const places = new Int32Array(size).map((_, place) => place);
+  const breathe = breather(signal);
+  for (let last = size - 1; last > 0; last -= PLACES_AT_ONCE) {
+    random.shuffle(places, last, Math.max(1, last - PLACES_AT_ONCE + 1));
+    await breathe();
+  }
+  return places;
 }
 
 /**

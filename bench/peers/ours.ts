@@ -140,7 +140,7 @@ async function train() {
     seconds: middle(results.map(({ seconds }) => seconds)),
     stepSeconds: middle(results.map(({ stepSeconds }) => stepSeconds)),
     losses: results.map(({ listwise, contrastive }) => [listwise, contrastive]),
-    ...{ tokens, passages, recomputedTokens, peakBytes, flops, tokenBudget },
+    ...{ tokens, passages, recomputedTokens, peakBytes, flops, tokenBudget, dimension: encoder.dimension },
   };
 }
 

@@ -12,6 +12,8 @@ export interface Output {
   losses?: [listwise: number, contrastive: number][];
   tokens?: number;
   passages?: number;
+  /** Of an embedding. */
+  dimension?: number;
   recomputedTokens?: number;
   peakBytes?: number;
   peakRss?: number;

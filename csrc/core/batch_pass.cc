@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "error.h"
 #include "memory.h"
@@ -38,8 +39,10 @@ at::Tensor BatchPass::indexOf(const MicroBatch& batch) const {
 at::Tensor BatchPass::forward() {
   auto embeddings = at::empty({texts_.count(), encoder_.spec.dimension()},
                               encoder_.parameters.master().options());
+  pooledTokens_ = 0;
+  progress_.add(-std::exchange(forwardTokens_, 0));
   for (size_t i = 0; i < batches_.size();) {
-    startMicroBatch();
+    startMicroBatch(i);
     try {
       forwardOne(i, embeddings);
       ++i;
@@ -51,11 +54,18 @@ at::Tensor BatchPass::forward() {
   return embeddings;
 }
 
-void BatchPass::startMicroBatch() {
+void BatchPass::startMicroBatch(size_t i) {
   cancel_.throwIfCancelled();
   traces_.resize(batches_.size());
-  // Where memory is short, blocks of the one before are not held ready.
-  if (shortages_ > 0) nn::MemoryPool::trim();
+  const int64_t tokens = batches_.tokens(i);
+  // Blocks of a micro-batch of another size would lie idle beside those of this one, and no plan
+  // counts on both. Where memory is short, none are held ready.
+  const bool areOfUse = tokens <= pooledTokens_ &&
+                        static_cast<double>(tokens) >=
+                            nn::MemoryPool::smallestShare * static_cast<double>(pooledTokens_);
+  if (areOfUse && shortages_ == 0) return;
+  nn::MemoryPool::trim();
+  pooledTokens_ = tokens;
 }
 
 void BatchPass::forwardOne(size_t i, at::Tensor& embeddings) {
@@ -70,11 +80,13 @@ void BatchPass::forwardOne(size_t i, at::Tensor& embeddings) {
     keptBytes_ = std::max(keptBytes_, held_);
   }
   progress_.add(batches_.tokens(i));
+  forwardTokens_ += batches_.tokens(i);
 }
 
 void BatchPass::backward(const at::Tensor& dEmbeddings, at::Tensor& gradient) {
+  pooledTokens_ = 0;
   for (size_t i = 0; i < batches_.size();) {
-    startMicroBatch();
+    startMicroBatch(i);
     if (i == 0) {
       gradient.zero_();
       recomputedTokens_ = 0;

@@ -31,7 +31,8 @@ class BatchPass {
   BatchPass(const Encoder::Impl& encoder, const JoinedTexts& texts, const PassOptions& options,
             ProgressCounter& progress, const CancelToken& cancel);
 
-  // [texts, dimension], of unit length if they are normalised.
+  // [texts, dimension], of unit length if they are normalised. May be run again where what it gave
+  // was lost.
   at::Tensor forward();
   // Sets `gradient`, flat like the weights, to that of the loss whose gradient with respect to
   // forward's embeddings is given. Only ever whole: where memory runs out on the way, it starts
@@ -39,7 +40,7 @@ class BatchPass {
   void backward(const at::Tensor& dEmbeddings, at::Tensor& gradient);
 
   // Runs work that needs memory of its own between the two; where there is none, lets go of all
-  // that is kept and runs it again, so it must do nothing before it has what it needs.
+  // that is kept and runs it again, so it must see to it that it can be.
   template <class Work>
   auto withRoom(Work work) -> decltype(work()) {
     try {
@@ -67,7 +68,7 @@ class BatchPass {
   static constexpr int64_t backwardCost = 2;  // of a forward pass
 
   static bool isOutOfMemory(const std::exception_ptr& exception);
-  void startMicroBatch();
+  void startMicroBatch(size_t i);
   void forwardOne(size_t i, at::Tensor& embeddings);
   void backwardOne(size_t i, const at::Tensor& dEmbeddings, const at::Tensor& gradient);
   // After a shortage: throws again what is none, or what can't be helped.
@@ -90,6 +91,9 @@ class BatchPass {
   int64_t keptBytes_ = 0;
   int64_t recomputedTokens_ = 0;
   int64_t shortages_ = 0;
+  int64_t forwardTokens_ = 0;  // done by forward, as progress has it
+  // Tokens of the micro-batch whose blocks the pool holds ready; none after it was emptied.
+  int64_t pooledTokens_ = 0;
 };
 
 }  // namespace listwise::core

@@ -237,6 +237,7 @@ void Batch::backward(const CancelToken& cancel) {
         gradient.index_add_(0, entries.rows, q * weights);
       });
     }
+    if (task_.isWritten != nullptr) *task_.isWritten = true;
     auto out = task_.gradPassages.narrow(0, range.begin, range.rows());
     out.copy_(gradient);
   });

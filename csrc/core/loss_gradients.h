@@ -14,9 +14,12 @@ struct LossTask {
   // Whether the contrastive loss is computed. Without it the work is that of the N x L slots.
   bool contrastive = true;
   // Filled where defined, both or none. They may be the embeddings themselves: a block is read
-  // before it is written, and none is written before all memory is there.
+  // before it is written.
   at::Tensor gradQueries = {};
   at::Tensor gradPassages = {};
+  // Set, if given, once the first block is written: what throws after that has used up embeddings
+  // that are their own gradient.
+  bool* isWritten = nullptr;
 };
 
 // The listwise and the contrastive loss of a batch (Tamber et al., arXiv:2505.19274) in closed

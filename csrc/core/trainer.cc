@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
+#include <utility>
 
 #include "batch_pass.h"
 #include "encoder_impl.h"
@@ -93,7 +94,11 @@ PassOptions passOptions(const TrainingBatch& batch) {
   return {batch.pooling, normalize, batch.tokenBudget, batch.keepBytes};
 }
 
-enum class Purpose { Step, Evaluation };
+struct Purpose {
+  bool isStep;
+  // Set once the gradient has taken the place of some embeddings.
+  bool* isWritten = nullptr;
+};
 
 // The losses of embeddings, queries first; for a step their gradient in place of the embeddings.
 Losses lossesOf(const at::Tensor& rows, const EmbeddingTask& task, Purpose purpose,
@@ -102,19 +107,19 @@ Losses lossesOf(const at::Tensor& rows, const EmbeddingTask& task, Purpose purpo
   const auto queries = rows.narrow(0, 0, n);
   const auto passages = rows.narrow(0, n, rows.size(0) - n);
   LossTask work{queries, passages, task.lists, task.loss};
-  if (purpose == Purpose::Step) {
+  if (purpose.isStep) {
     work.contrastive = task.loss.contrastiveWeight > 0;
     work.gradQueries = queries;
     work.gradPassages = passages;
+    work.isWritten = purpose.isWritten;
   }
   return computeLosses(work, cancel);
 }
 
-// The same of logits.
+// The same of logits, whose gradient is written at the very end.
 Losses lossesOf(const at::Tensor& rows, const PairTask& task, Purpose purpose, const CancelToken&) {
   Losses out;
-  out.loss = computeScoringLoss(rows, task.lists, task.loss,
-                                purpose == Purpose::Step ? rows : at::Tensor());
+  out.loss = computeScoringLoss(rows, task.lists, task.loss, purpose.isStep ? rows : at::Tensor());
   return out;
 }
 
@@ -124,9 +129,19 @@ Losses lossesOf(const at::Tensor& rows, const TrainingBatch& batch, Purpose purp
                     batch.task);
 }
 
-Losses lossAndGradient(const at::Tensor& rows, const TrainingBatch& batch, BatchPass& pass,
+// Embeddings give way to their gradient block by block, so where memory runs out after the first of
+// them, all are made again.
+Losses lossAndGradient(at::Tensor& rows, const TrainingBatch& batch, BatchPass& pass,
                        const CancelToken& cancel) {
-  const auto losses = pass.withRoom([&] { return lossesOf(rows, batch, Purpose::Step, cancel); });
+  bool isWritten = false;
+  const auto losses = pass.withRoom([&] {
+    if (std::exchange(isWritten, false)) {
+      rows.reset();
+      rows = pass.forward();
+      nn::MemoryPool::trim();
+    }
+    return lossesOf(rows, batch, {true, &isWritten}, cancel);
+  });
   if (!std::isfinite(losses.loss)) {
     throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(losses.loss) +
                                   "; the weights were left as they were.");
@@ -151,7 +166,7 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   result.tokens = texts.tokens();
   impl_->progress.start(BatchPass::work(result.tokens));
   BatchPass pass(impl_->encoder, texts, passOptions(batch), impl_->progress, cancel);
-  const auto rows = pass.forward();
+  auto rows = pass.forward();
   nn::MemoryPool::trim();
   static_cast<Losses&>(result) = lossAndGradient(rows, batch, pass, cancel);
   nn::MemoryPool::trim();
@@ -180,7 +195,7 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
   BatchPass pass(impl_->encoder, texts, options, impl_->progress, cancel);
   const auto rows = pass.forward();
   nn::MemoryPool::trim();
-  return lossesOf(rows, batch, Purpose::Evaluation, cancel);
+  return lossesOf(rows, batch, {false}, cancel);
 }
 
 TrainerMemory Trainer::memory() const {

@@ -1,6 +1,7 @@
 // Takes a training step with plenty of memory and again under a real limit on the process's address space, and prints
 // what became of it, for test/memory.spec.ts. Arguments: keepBytes, and the megabytes that the limit leaves; or
-// 'measure' and keepBytes for what a step takes without a limit.
+// 'measure', keepBytes and tokenBudget for what a step takes without a limit;
+// or 'many' for what steps over eight and 32 lists take.
 import { readModelDirectory } from '../../lib/models/directory.js';
 import { type EncoderSpec, native, type PackedTexts, runJob, type StepArgs } from '../../lib/native.js';
 import { Random } from '../../lib/random.js';
@@ -19,13 +20,13 @@ function texts(count: number, length: number, seed: number): PackedTexts {
   };
 }
 
-function stepArgs(keepBytes: number, tokenBudget: number): StepArgs {
+function stepArgs(keepBytes: number, tokenBudget: number, queries = QUERIES): StepArgs {
   const random = Random.for(3, 'memory');
   return {
-    queries: texts(QUERIES, 10, 1),
-    passages: texts(QUERIES * LIST, LENGTH, 2),
-    rows: Int32Array.from({ length: QUERIES * LIST }, (_, i) => i),
-    teacher: Float64Array.from({ length: QUERIES * LIST }, () => random.float()),
+    queries: texts(queries, 10, 1),
+    passages: texts(queries * LIST, LENGTH, 2),
+    rows: Int32Array.from({ length: queries * LIST }, (_, i) => i),
+    teacher: Float64Array.from({ length: queries * LIST }, () => random.float()),
     listLength: LIST,
     ...{ pooling: 'mean', tokenBudget, keepBytes, learningRate: 1e-3 },
     loss: {
@@ -51,10 +52,17 @@ const spec: EncoderSpec = { files, architecture, weightNames, device: 'cpu', pre
 
 if (process.argv[2] === 'measure') {
   const { trainer } = await trainerOf(spec);
-  const keepBytes = Number(process.argv[3]);
+  const [keepBytes, tokenBudget] = process.argv.slice(3).map(Number) as [number, number];
   const before = trainer.memory();
-  const result = await runJob(() => trainer.step(stepArgs(keepBytes, 1200)));
+  const result = await runJob(() => trainer.step(stepArgs(keepBytes, tokenBudget)));
   console.log(JSON.stringify({ before, after: trainer.memory(), result }));
+} else if (process.argv[2] === 'many') {
+  const { trainer } = await trainerOf(spec);
+  // Gradient and moments are made by a step that is not counted.
+  await runJob(() => trainer.step(stepArgs(0, 200)));
+  const few = await runJob(() => trainer.step(stepArgs(0, 1440)));
+  const many = await runJob(() => trainer.step(stepArgs(0, 1440, 4 * QUERIES)));
+  console.log(JSON.stringify({ memory: trainer.memory(), few, many }));
 } else {
   const [keepBytes, megabytes] = process.argv.slice(2).map(Number) as [number, number];
   const free = await trainerOf(spec);

@@ -19,8 +19,6 @@ namespace {
 // Smaller blocks are malloc's business: it keeps those itself.
 constexpr size_t smallestPooled = size_t{1} << 18;
 constexpr size_t granularity = size_t{1} << 16;
-// A block serves requests down to this share of its size.
-constexpr double smallestShare = 0.8;
 
 // Stands in for libtorch's CPU allocator from the first MemoryPool on. Large blocks are mapped one
 // by one, so that memory goes back to the system whole; malloc would keep it in fragments.
@@ -75,7 +73,8 @@ class PoolingAllocator final : public c10::Allocator {
     const size_t size = (wanted + granularity - 1) / granularity * granularity;
     const std::lock_guard lock(mutex_);
     const auto found = free_.lower_bound(size);
-    if (found != free_.end() && static_cast<double>(size) >= smallestShare * found->first) {
+    if (found != free_.end() &&
+        static_cast<double>(size) >= MemoryPool::smallestShare * found->first) {
       void* memory = found->second;
       used_[memory] = found->first;
       free_.erase(found);

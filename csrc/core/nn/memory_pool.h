@@ -13,6 +13,9 @@ class MemoryPool {
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
+  // A block serves requests down to this share of its size; smaller ones are mapped beside it.
+  static constexpr double smallestShare = 0.8;
+
   // Gives the blocks that nobody uses back to the system: between phases whose blocks differ in
   // size, or when memory ran out.
   static void trim();

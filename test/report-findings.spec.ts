@@ -6,6 +6,7 @@ import type { RunFacts, StageFacts } from '../lib/report/facts.js';
 import { adviceOf, findingsOf } from '../lib/report/findings.js';
 import { lostTo, readFunnel } from '../lib/report/funnel.js';
 import { reportPage } from '../lib/report/page.js';
+import { intervalPlot } from '../lib/report/plots.js';
 import { teacherName } from '../lib/report/teacher-name.js';
 import type { Offer } from '../lib/specialize/mixture.js';
 import type { Promotion } from '../lib/specialize/promotion-stage.js';
@@ -226,6 +227,29 @@ describe('readFunnel', () => {
     const page = reportPage(facts({ funnel }));
     expect(page).to.contain('class="key type-3"').and.to.contain('fill="var(--type-3)"');
     expect(page).to.contain('<title>claim, source scored first: 8</title>');
+  });
+});
+
+describe('intervalPlot', () => {
+  const change = (name: string, low: number, high: number) => ({
+    ...{ name, queries: 5, base: 0.5, value: 0.5, difference: (low + high) / 2, interval: { low, high } },
+    ...{ wins: 0, ties: 5, losses: 0 },
+  });
+  /** Where the lines of the intervals begin and end. */
+  const lines = (text: string) =>
+    [...text.matchAll(/<line [^>]*x1="([\d.]+)" x2="([\d.]+)"/g)].map(([, from, to]) => Number(to) - Number(from));
+
+  it('draws an interval of no width as none', () => {
+    const { text } = intervalPlot('x', [change('AP', 0, 0)]);
+    expect(text).to.contain('>0.010<');
+    expect(Math.max(...lines(text))).to.equal(0);
+    expect(Math.max(...lines(intervalPlot('x', [change('AP', 0.1, 0.2)]).text))).to.be.above(100);
+  });
+
+  it('gives names that are cut to the same a line each', () => {
+    const long = 'a name that is longer than there is room';
+    const { text } = intervalPlot('x', [change(`${long} 1`, 0, 0.1), change(`${long} 2`, 0, 0.2)]);
+    expect(text.match(/>a name that is longe…</g)).to.have.length(2);
   });
 });
 

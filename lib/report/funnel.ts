@@ -24,7 +24,7 @@ export interface FunnelRow {
 }
 
 /** Every reason in the order of the pipeline, and what holds of the queries that are left after it. */
-const LABELS: Readonly<Record<Loss, string>> = {
+export const LABELS: Readonly<Record<Loss, string>> = {
   'no reply': 'answered',
   empty: 'reply not empty',
   refusal: 'not refused',

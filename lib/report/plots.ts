@@ -24,7 +24,7 @@ const XHTML = 'http://www.w3.org/1999/xhtml';
  */
 function draw(label: string, options: Plot.PlotOptions): Markup {
   const document = new DOMImplementation().createDocument(XHTML, 'html', null);
-  const room = { marginBottom: 48, marginLeft: 52, marginTop: 28 };
+  const room = { marginBottom: 48, marginLeft: 64, marginTop: 28 };
   const figure = Plot.plot({ ...room, ...options, document: document as never });
   const text = new XMLSerializer().serializeToString(figure as never);
   const bare = text
@@ -48,6 +48,7 @@ export function intervalPlot(label: string, rows: readonly (Change & { name: str
     low: row.interval.low,
     high: row.interval.high,
   }));
+  const reach = Math.max(0, ...marks.flatMap(({ low, high, difference }) => [low, high, difference].map(Math.abs)));
   const color = ({ low, high }: { low: number; high: number }) =>
     low > 0 ? COLORS.gain : high < 0 ? COLORS.loss : COLORS.base;
   return draw(label, {
@@ -55,7 +56,11 @@ export function intervalPlot(label: string, rows: readonly (Change & { name: str
     height: 76 + 30 * rows.length,
     marginLeft: 150,
     marginRight: 24,
-    x: { label: 'difference to the base →', labelOffset: 42, grid: true, nice: true, ticks: 5 },
+    x: {
+      ...{ label: 'difference to the base →', labelOffset: 42, grid: true, nice: true, ticks: 5 },
+      // A scale over nothing would draw intervals of no width across all of it.
+      ...(reach < 1e-9 && { domain: [-0.01, 0.01] }),
+    },
     // By number, since long names may be cut to the same.
     y: {
       ...{ label: null, type: 'point', tickSize: 0 },
@@ -191,8 +196,8 @@ export function funnelPlot(rows: readonly FunnelRow[]): Markup {
     width: 520,
     height: 76 + 34 * labels.length,
     marginLeft: 150,
-    marginRight: 56,
-    x: { label: 'queries →', labelOffset: 42, grid: true, ticks: 5, tickFormat: whole },
+    marginRight: 76,
+    x: { label: 'queries →', labelOffset: 42, grid: true, ticks: 3, tickFormat: whole },
     y: { label: null, domain: labels, tickSize: 0 },
     marks: [
       Plot.barX(parts, {

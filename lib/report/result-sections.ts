@@ -3,7 +3,7 @@ import { corrected, type Difference, type Example, type TopPassage } from '../ev
 import { signed } from '../specialize/verdict.js';
 import type { RunFacts } from './facts.js';
 import { shortName } from './findings.js';
-import { foreign, html, type Markup } from './html.js';
+import { foreign, html, type Markup, plain } from './html.js';
 import type { Section } from './page.js';
 import { changePlot, intervalPlot, scatterPlot } from './plots.js';
 import { numberCell, table } from './table.js';
@@ -19,7 +19,7 @@ export function resultSections(facts: RunFacts): Section[] {
     { id: 'queries', title: 'Query by query', body: queryPlots(first, points) },
   ];
   if (first.groups && first.groups.length > 1) {
-    sections.push({ id: 'kinds', title: 'By kind of query', body: groups(first, comparison.by ?? 'group') });
+    sections.push({ id: 'kinds', title: 'By kind of query', body: groups(first, plain(comparison.by ?? 'group')) });
   }
   if (first.gained.length + first.lost.length > 0) {
     sections.push({ id: 'changes', title: 'Gains and losses', body: changes(first) });

@@ -2,7 +2,7 @@ import type { Json } from '../hashes.js';
 import { HUMAN_MEASURE } from '../training/human-dev.js';
 import { costsTable } from './costs.js';
 import type { RunFacts } from './facts.js';
-import { foreign, html, type Markup } from './html.js';
+import { foreign, html, type Markup, plain } from './html.js';
 import { duration, type Section } from './page.js';
 import { devPlot, funnelPlot, lossPlot, scorePlot, typeColor } from './plots.js';
 import { numberCell, table } from './table.js';
@@ -19,16 +19,20 @@ export function runSections(facts: RunFacts): Section[] {
 
 function funnel({ funnel: rows }: RunFacts): Markup {
   const labels = rows[0]?.steps.map(({ label }) => label) ?? [];
-  const cells = rows.map(({ type, steps }) => [
-    foreign(type, 60),
-    ...steps.map(({ queries }) => numberCell(queries.toLocaleString('en'))),
-    numberCell(shareOf(steps.at(-1)?.queries ?? 0, steps[0]?.queries ?? 0)),
-  ]);
+  const at = (step: number) => rows.map(({ steps }) => steps[step]?.queries ?? 0);
+  const sum = (counts: readonly number[]) => counts.reduce((total, queries) => total + queries, 0);
+  const counted = (counts: readonly number[]) => [...counts, sum(counts)];
+  const [first, last] = [counted(at(0)), counted(at(labels.length - 1))];
+  const cells = [
+    ...labels.map((label, i) => [label, ...counted(at(i)).map((count) => numberCell(count.toLocaleString('en')))]),
+    ['left', ...last.map((count, i) => numberCell(shareOf(count, first[i]!)))],
+  ];
+  const columns = ['queries', ...rows.map(({ type }) => plain(type, 60)), 'all'];
   const keys = rows.map(({ type }, i) => html`<span class="key type-${typeColor(i)}"></span>${foreign(type, 30)} `);
   return html`<p class="soft">What was left of the queries after each filter that took any. <code>dropped.jsonl</code> has
 the reason for each one.</p>
 <figure><figcaption>By type: ${keys}</figcaption>${funnelPlot(rows)}</figure>
-${table('Queries left after each filter, by type', ['type', ...labels, 'left'], cells)}`;
+${table('Queries left after each filter, by type', columns, cells)}`;
 }
 
 function shareOf(part: number, whole: number): string {

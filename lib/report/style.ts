@@ -91,6 +91,8 @@ footer { color: var(--soft); font-size: .88rem; padding-bottom: 3rem; margin-top
   .scroll { overflow: visible; }
   table { font-size: 7.5pt; }
   th, td, td.text { padding-right: .4rem; min-width: 0; overflow-wrap: anywhere; }
+  thead th { overflow-wrap: normal; }
+  .wide thead th { overflow-wrap: anywhere; hyphens: auto; }
   .number { white-space: normal; }
 }
 `;

@@ -7,6 +7,9 @@ export function numberCell(text: string): Markup {
   return html`<td class="number">${text}</td>`;
 }
 
+/** More columns than these need their headings broken, on paper. */
+const MANY_COLUMNS = 12;
+
 /**
  * A table that scrolls by itself where the screen is narrow; the first cell of a row is its heading.
  * @param label what it shows, for those who hear it
@@ -16,8 +19,9 @@ export function table(label: string, columns: readonly string[], rows: readonly 
   const heads = columns.map(
     (name, i) => html`<th scope="col"${isNumber(i) && new Markup(' class="number"')}>${name}</th>`,
   );
+  const isWide = columns.length > MANY_COLUMNS;
   const body = rows.map((row) => html`<tr>${row.map((cell, i) => cellOf(cell, i))}</tr>`);
-  return html`<div class="scroll" role="region" aria-label="${label}" tabindex="0"><table><thead><tr>${heads}</tr></thead>
+  return html`<div class="scroll" role="region" aria-label="${label}" tabindex="0"><table${isWide && new Markup(' class="wide"')}><thead><tr>${heads}</tr></thead>
 <tbody>${body}</tbody></table></div>`;
 }
 

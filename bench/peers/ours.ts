@@ -20,7 +20,7 @@ import {
   type StepArgs,
 } from '../../lib/native.js';
 import type { Batch } from '../../lib/training/batches.js';
-import { planMemory, sizeOf } from '../../lib/training/planner.js';
+import { describePlan, planMemory, sizeOf } from '../../lib/training/planner.js';
 import { middle } from '../comparison.js';
 import { forwardFlops } from './flops.js';
 
@@ -106,11 +106,11 @@ async function prepare(tokenizer: Tokenizer, lists: List[]) {
 /** Micro-batches and memory: on the CPU what the flags say, on a GPU what training would plan for this batch. */
 function cutOf(batch: Omit<Batch, 'lists'>, trainer: NativeTrainer) {
   if (place.device === 'cpu') {
-    return { tokenBudget: Number(values['token-budget']), keepBytes: Number(values['keep-bytes']) };
+    return { tokenBudget: Number(values['token-budget']), keepBytes: Number(values['keep-bytes']), plan: undefined };
   }
   const size = sizeOf({ ...batch, lists: new Int32Array(batch.queries.offsets.length - 1) });
-  const { tokenBudget, keepBytes } = planMemory(size, trainer.memory(), { device: 'cuda', free: 0, used: 0 });
-  return { tokenBudget, keepBytes };
+  const plan = planMemory(size, trainer.memory(), { device: 'cuda', free: 0, used: 0 });
+  return { tokenBudget: plan.tokenBudget, keepBytes: plan.keepBytes, plan: describePlan(plan) };
 }
 
 async function train() {
@@ -122,25 +122,26 @@ async function train() {
   const step = async (some: List[], learningRate: number) => {
     const start = performance.now();
     const batch = { ...(await prepare(tokenizer, some)), pooling: 'mean', loss: LOSS } as const;
-    const args: StepArgs = { ...batch, ...cutOf(batch, trainer), learningRate };
+    const { plan, ...cut } = cutOf(batch, trainer);
+    const args: StepArgs = { ...batch, ...cut, learningRate };
     const tokenised = performance.now();
     const result = await runJob(() => trainer.step(args));
     const end = performance.now();
     const lengths = [batch.queries, batch.passages].flatMap(lengthsOf);
     const times = { seconds: (end - start) / 1000, stepSeconds: (end - tokenised) / 1000 };
     const flops = forwardFlops(directory.architecture, lengths);
-    return { ...result, ...times, flops, passages: lengthsOf(batch.passages).length };
+    return { ...result, ...times, flops, plan, passages: lengthsOf(batch.passages).length };
   };
   await step(lists.slice(0, 4), 0);
   const results = [];
   for (let i = 0; i < Number(values.steps); i++) results.push(await step(lists, 2e-5));
-  const { tokens, peakBytes, recomputedTokens, passages, flops, tokenBudget } = results.at(-1)!;
+  const { tokens, peakBytes, recomputedTokens, passages, flops, tokenBudget, plan } = results.at(-1)!;
   return {
     work: lists.length * lists[0]!.passages.length,
     seconds: middle(results.map(({ seconds }) => seconds)),
     stepSeconds: middle(results.map(({ stepSeconds }) => stepSeconds)),
     losses: results.map(({ listwise, contrastive }) => [listwise, contrastive]),
-    ...{ tokens, passages, recomputedTokens, peakBytes, flops, tokenBudget, dimension: encoder.dimension },
+    ...{ tokens, passages, recomputedTokens, peakBytes, flops, tokenBudget, plan, dimension: encoder.dimension },
   };
 }
 

@@ -20,6 +20,8 @@ export interface Output {
   /** Of the step alone, without tokenising; and the operations of its texts' forward pass. */
   stepSeconds?: number;
   flops?: number;
+  /** What the memory planner chose, in words. */
+  plan?: string;
   /** What the GPU calls itself. */
   gpu?: string;
   threads: number;

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -51,15 +51,18 @@ describe('writeQueries, of a server that answers 200 and nothing to use', () => 
 
 describe('writeQueries, of a server that says the key back', () => {
   const KEY = 'sk-very-secret-0123';
+  let server: Server;
   afterEach(() => {
     delete process.env.LISTWISE_TEST_KEY;
+    server.closeAllConnections();
+    server.close();
   });
 
   for (const status of [403, 200]) {
     it(`shows no part of it with status ${status}, also where the reply is cut in the middle of the key`, async () => {
       process.env.LISTWISE_TEST_KEY = KEY;
       let before = 0;
-      const server = createServer((request, response) => {
+      server = createServer((request, response) => {
         request.resume();
         response.writeHead(status, { 'content-type': 'application/json' });
         const said = `${'x'.repeat(before)}${KEY} is not known`;
@@ -81,7 +84,6 @@ describe('writeQueries, of a server that says the key back', () => {
         expect(error.message, `${before} characters before it`).to.match(/x{100}/);
         expect(inspect(error), `${before} characters before it`).to.not.contain(KEY.slice(0, 4));
       }
-      server.close();
     });
   }
 });

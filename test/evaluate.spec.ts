@@ -107,11 +107,11 @@ describe('evaluate', () => {
       model: new LetterCounter(),
       data,
       k: 2,
-      measures: ['R@10'],
+      measures: ['R@2'],
       onProgress,
     });
     expect(run.get('q1')).to.have.length(2);
-    expect(measures).to.deep.equal({ 'R@10': 1 / 2 });
+    expect(measures).to.deep.equal({ 'R@2': 1 / 2 });
     expect([...new Set(seen.map(({ stage }) => stage))]).to.deep.equal(['encoding', 'searching']);
   });
 
@@ -120,6 +120,7 @@ describe('evaluate', () => {
     const wrong: [object, string][] = [
       [{ measures: ['F1@3'] }, 'Expected one of nDCG[@k]'],
       [{ k: 0 }, 'Expected a whole number from 1 for k but received 0.'],
+      [{ k: 50 }, 'Expected at least 100, as R@100 needs, for k but received 50; or leave R@100 out of the measures.'],
       [{ maxlength: 3 }, 'evaluate has no option "maxlength"; did you mean "maxLength"?'],
       [{ data: { ...data, corpus: [] } }, 'Expected at least one passage for data.corpus but received an array of 0.'],
       [

@@ -112,7 +112,7 @@ describe('specialize with a gate', function () {
   /** A test set whose relevant passages are those that the base finds first, so that any change is a loss. */
   async function likedByBase(): Promise<string> {
     const directory = writeCollection({ judged, seed: 9 });
-    const found = await evaluate({ model, data: directory, k: 1 });
+    const found = await evaluate({ model, data: directory, k: 1, measures: ['P@1'] });
     const qrels = [...found.run].map(([query, [first]]) => `${query}\t${first!.id}\t1`);
     writeFileSync(join(directory, 'qrels', 'test.tsv'), `query-id\tcorpus-id\tscore\n${qrels.join('\n')}\n`);
     return directory;

@@ -40,7 +40,7 @@ describe('writeLabelledLists', () => {
       ].map((p) => ({ ...p, text: undefined })),
     );
     expect(one.passages.map(({ score }) => score)).to.deep.equal([1, 0, 0, 0, 0, 0]);
-    const { run } = await evaluate({ model, data, k: 60 });
+    const { run } = await evaluate({ model, data, k: 60, measures: ['AP'] });
     for (const [list, positives] of [
       [two, ['p7', 'p8']],
       [one, ['p21']],

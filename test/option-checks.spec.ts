@@ -99,7 +99,7 @@ describe('commands, given options that nothing reads,', () => {
     const told = async (judgements: string[], ...option: string[]) =>
       (await run(...runs, ...judgements, ...option)).stderr;
     const cases: [option: string[], message: string][] = [
-      [['--k', '10'], 'Expected a model among the systems for --k but received 10;'],
+      [['--k', '500'], 'Expected a model among the systems for --k but received 500;'],
       [['--max-length', '64'], 'Expected a model among the systems for --max-length but received 64;'],
       [['--device', 'cpu'], 'Expected a model among the systems for --device but received "cpu";'],
     ];

@@ -15,7 +15,7 @@ import {
   toExample,
 } from './differences.js';
 import type { MeasureOptions } from './measure-names.js';
-import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
+import { checkReach, DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
 import { checkResampling } from './statistics.js';
 import {
   checkScorers,
@@ -151,7 +151,9 @@ function checkOptions(options: CompareOptions): string[] {
   if (by !== undefined && (typeof by !== 'string' || by === '')) {
     throw new InvalidArgumentError('by', 'the name of a field', by);
   }
-  return parseMeasures(measures, { relevanceLevel, judgedOnly }).map(({ name }) => name);
+  const parsed = parseMeasures(measures, { relevanceLevel, judgedOnly });
+  checkReach(parsed, options.k);
+  return parsed.map(({ name }) => name);
 }
 
 function groupsOf({ collection }: JudgedSet, by: string, signal?: AbortSignal): Promise<Map<string, string>> {

@@ -2,7 +2,7 @@ import { rejectUnknownOptions } from '../option-names.js';
 import type { Run } from '../types.js';
 import { type CollectionSource, type JudgedCollection, openCollections, type TestSet } from './collection.js';
 import type { MeasureOptions } from './measure-names.js';
-import { DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
+import { checkReach, DEFAULT_MEASURES, evaluateRun, parseMeasures, type RunEvaluation } from './measures.js';
 import {
   checkReranking,
   type PairScorer,
@@ -94,7 +94,7 @@ export async function evaluateSets(options: EvaluateSetsOptions): Promise<SetEva
 
 async function evaluateAll(options: EvaluateSetsOptions): Promise<{ name: string; evaluation: Evaluation }[]> {
   const { data, split, measures = DEFAULT_MEASURES, relevanceLevel, judgedOnly, signal } = options;
-  parseMeasures(measures, { relevanceLevel, judgedOnly });
+  checkReach(parseMeasures(measures, { relevanceLevel, judgedOnly }), options.k);
   checkReranking(options);
   const sets = await openCollections(data, { split, signal });
   return withScorer(options, placeOf(options), (scorer) =>

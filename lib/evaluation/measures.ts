@@ -62,6 +62,19 @@ export function parseMeasures(measures: readonly string[], options: MeasureOptio
   return [...byName.values()];
 }
 
+/**
+ * What is retrieved must reach as far as what is measured: recall@100 of 50 passages would be recall@50 under a wrong name.
+ * @param k passages per query, where that was chosen
+ * @throws InvalidArgumentError
+ */
+export function checkReach(measures: readonly Measure[], k: number | undefined): void {
+  const furthest = measures.reduce((a, b) => ((b.cutoff ?? 0) > (a.cutoff ?? 0) ? b : a));
+  // What is no number of passages at all is refused where passages are retrieved.
+  if (k === undefined || !(k >= 1) || k >= (furthest.cutoff ?? 0)) return;
+  const remedy = `or leave ${furthest.name} out of the measures`;
+  throw new InvalidArgumentError('k', `at least ${furthest.cutoff}, as ${furthest.name} needs,`, k, remedy);
+}
+
 function meanOf(values: Iterable<number>): number {
   let sum = 0;
   let count = 0;

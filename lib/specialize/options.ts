@@ -6,7 +6,7 @@ import { type DuplicateOptions, settleDuplicateOptions } from '../corpus/duplica
 import type { ExclusionOptions } from '../corpus/exclusion.js';
 import type { SortOptions } from '../corpus/key-sorter.js';
 import { InvalidArgumentError } from '../errors.js';
-import { parseMeasures } from '../evaluation/measures.js';
+import { checkReach, DEFAULT_MEASURES, parseMeasures } from '../evaluation/measures.js';
 import { checkResampling } from '../evaluation/statistics.js';
 import { type ListOptions, settleListOptions } from '../lists/build.js';
 import { rejectUnknownOptions } from '../option-names.js';
@@ -234,7 +234,7 @@ export function settleSpecializeOptions(given: SpecializeOptions): SettledOption
   };
   checkChoices(options);
   checkResampling(options);
-  if (options.measures) parseMeasures(options.measures);
+  checkReach(parseMeasures(options.measures ?? DEFAULT_MEASURES), options.k);
   const training = pickNames(set, trainingChoices);
   const trained = settleOptions({ ...training, model: options.model, lists: 'lists', output: options.output });
   return { ...options, ...settled, ...pickNames(trained, trainingChoices) };

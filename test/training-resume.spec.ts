@@ -1,50 +1,12 @@
 import { copyFileSync, existsSync, rmSync, truncateSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
-import { Random } from '../lib/random.js';
 import type { TrainingEvent } from '../lib/training/run-start.js';
 import { trainListwise } from '../lib/training/train.js';
 import { readSafetensors, realModel, tinyConfig, tinyWeights, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
 import { TrainingProcess } from './training-process.js';
 import { checkpointsIn, newOutput, quick, resultOf, task, trainAndHear, trainUntil } from './training-runs.js';
-
-describe('a training run that is killed', () => {
-  it('goes on from its last checkpoint, and ends with the same bits after 20 kills at random moments', async function () {
-    this.timeout(240_000);
-    const options = { ...quick, epochs: 50 };
-    const whole = newOutput();
-    await trainListwise({ ...options, ...task, output: whole });
-    const output = newOutput();
-    const random = Random.for(1, 'kills');
-    const resumedAt = new Set<number>();
-    let kills = 0;
-    let next = new TrainingProcess({ ...options, output });
-    for (;;) {
-      // The next one loads its modules meanwhile.
-      const current = next;
-      await current.said(0);
-      next = new TrainingProcess({ ...options, output });
-      current.go();
-      // Most kills hit steps, evaluations and checkpoints; every fifth may hit what comes before.
-      if (kills % 5 > 0) await current.stepped(1 + random.integer(10));
-      await Promise.race([current.ended, sleep(random.integer(kills % 5 > 0 ? 15 : 300))]);
-      if (kills < 20) current.kill();
-      const { code, signal } = await current.ended;
-      for (const event of current.events) if (event.kind === 'resumed') resumedAt.add(event.step);
-      if (signal === 'SIGKILL') kills += 1;
-      else {
-        expect(code, current.errors).to.equal(0);
-        break;
-      }
-    }
-    next.kill();
-    expect(kills).to.equal(20);
-    expect(resumedAt, 'different checkpoints it went on from').to.have.property('size').above(5);
-    expect(resultOf(output)).to.deep.equal(resultOf(whole));
-  });
-});
 
 describe('trainListwise, started again,', () => {
   it('goes on where it was aborted, with the same result, log and summary', async () => {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { explainFailure } from '../lib/cli/failure.js';
 import { COMMANDS } from '../lib/cli/program.js';
 import { DataError, InvalidArgumentError, ListwiseError } from '../lib/errors.js';
+import { NotFiniteError } from '../lib/training/watched-trainer.js';
 
 describe('explainFailure', () => {
   const specialize = COMMANDS.find(({ name }) => name === 'specialize')!;
@@ -16,6 +17,15 @@ describe('explainFailure', () => {
     );
     const twice = new DataError({ file: 'c.jsonl', line: 2 }, 'choose skip by the option duplicateIds.');
     expect(message(twice)).to.equal('c.jsonl:2: choose skip by --duplicate-ids.');
+  });
+
+  it('gives all queries of a batch whose numbers were not finite, of which the message has five', () => {
+    const ids = Array.from({ length: 7 }, (_, i) => `q${i}`);
+    const error = new NotFiniteError('Step 3 stopped', 'a lower learningRate', ids);
+    const { queries, message: told } = explainFailure(error, specialize);
+    expect(queries).to.deep.equal(ids);
+    expect(told).to.match(/a lower --learning-rate, .*: q0, q1, q2, q3, q4, and 2 more \(all are in log\.jsonl\)\.$/);
+    expect(explainFailure(new ListwiseError('BAD_DATA', 'no'), specialize)).to.not.have.property('queries');
   });
 
   it('names the option where the library names an entry of its array', () => {

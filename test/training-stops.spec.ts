@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Embedder } from '../lib/embedder.js';
@@ -83,7 +83,13 @@ describe('trainListwise, where it cannot go on,', () => {
     expect(error.code).to.equal('NOT_FINITE');
     expect(error.message).to.match(/^(Step \d+ \(epoch 1\)|Evaluation on dev after step \d+) stopped: .*(nan|inf)/i);
     expect(error.message).to.match(/look at the batch's queries: q\d+, q\d+, q\d+, q\d+, q\d+, and 5 more/);
+    expect(error.message).to.match(/ \(all are in log\.jsonl\)\.$/);
     expect(error.queryIds).to.have.length(10);
+    const log = readFileSync(join(directory, 'log.jsonl'), 'utf8').trim().split('\n');
+    const last = JSON.parse(log.at(-1)!);
+    const { step, ...failure } = last;
+    expect(failure).to.deep.equal({ kind: 'failure', message: error.message, queries: error.queryIds });
+    expect(error.message).to.include(error.message.startsWith('Step') ? `Step ${step + 1} ` : `after step ${step} `);
     const [kept, base] = [join(directory, 'model'), model].map((one) =>
       readSafetensors(join(one, 'model.safetensors')),
     );

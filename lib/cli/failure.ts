@@ -1,4 +1,5 @@
 import { DataError, InvalidArgumentError, ListwiseError } from '../errors.js';
+import type { NotFiniteError } from '../training/watched-trainer.js';
 import { type CommandSpec, EXIT, flagOf, UsageError } from './command.js';
 import { Interrupted } from './interrupt.js';
 
@@ -7,6 +8,8 @@ export interface Failure {
   code: string;
   message: string;
   exitCode: number;
+  /** The ids of the queries that it is about, where the message cannot hold them all. */
+  queries?: readonly string[];
 }
 
 /** Errors that tell which option to change. Others name fields of files, or what a run was made with. */
@@ -32,7 +35,8 @@ export function explainFailure(error: unknown, spec: CommandSpec): Failure {
     const isAboutOptions =
       ABOUT_OPTIONS.includes(String(code)) || (code === 'BAD_DATA' && !(error instanceof DataError));
     const message = isAboutOptions ? withFlags(error.message, spec) : withNamedFlags(error.message, spec);
-    return { code: String(code), message, exitCode };
+    const { queryIds: queries } = error as Partial<NotFiniteError>;
+    return { code: String(code), message, exitCode, ...(queries && { queries }) };
   }
   // Not an error that listwise explains: where it came from helps those who look into it.
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

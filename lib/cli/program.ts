@@ -193,10 +193,11 @@ async function runCommand(spec: CommandSpec, given: Record<string, unknown>, inv
     return outcome.exitCode ?? EXIT.ok;
   } catch (error) {
     log.end();
-    const { code, message, exitCode } = explainFailure(error, spec);
+    const { exitCode, ...failure } = explainFailure(error, spec);
+    const { code, message } = failure;
     log.detail(traceOf(error));
     log.fail(json || code === 'ABORTED' ? message : `error: ${message}`, { code });
-    if (json) writeJson(streams, { error: { code, message } });
+    if (json) writeJson(streams, { error: failure });
     return exitCode;
   }
 }

@@ -33,7 +33,7 @@ export class NotFiniteError extends ListwiseError {
     options?: ErrorOptions,
   ) {
     const shown = queryIds.slice(0, 5).join(', ');
-    const more = queryIds.length > 5 ? `, and ${queryIds.length - 5} more (see the error's queryIds)` : '';
+    const more = queryIds.length > 5 ? `, and ${queryIds.length - 5} more (all are in log.jsonl)` : '';
     super(
       'NOT_FINITE',
       `${problem}. Checkpoints and weights that were saved before are as they were. Try ${remedy}, and look at the ` +

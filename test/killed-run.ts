@@ -87,7 +87,7 @@ function anyLine(lines: readonly string[], random: Random): number {
 
 /** Names of what tells time or the memory of the machine, and of nothing else. */
 const TIMES = new Set(
-  'started seconds time tokensPerSecond keepBytes roomBytes rssBytes peakRssBytes peakBytes'.split(' '),
+  'started seconds waitSeconds time tokensPerSecond keepBytes roomBytes rssBytes peakRssBytes peakBytes'.split(' '),
 );
 
 /** The same on pages for people. */

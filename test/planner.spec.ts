@@ -1,14 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { TrainerMemory } from '../lib/native.js';
+import type { StepResult, TrainerMemory } from '../lib/native.js';
 import { formatMemorySize, parseMemorySize } from '../lib/training/memory-size.js';
 import type { TrainingOptions } from '../lib/training/options.js';
 import { describePlan, type MemoryLimits, planMemory } from '../lib/training/planner.js';
 import type { TrainingEvent } from '../lib/training/run-start.js';
 import { trainListwise } from '../lib/training/train.js';
+import { withChangedSteps } from './changed-steps.js';
 import { temporaryDirectory, writeTinyModel } from './helpers.js';
 import { rejection } from './rejection.js';
+import { resultOf } from './training-runs.js';
 import { trainingTask } from './training-task.js';
 
 const MB = 1e6;
@@ -139,6 +141,54 @@ describe('trainListwise and memory', () => {
       expect(record.repeatedSlots).to.equal(60 - record.uniquePassages);
       expect(record.rssBytes).to.be.within(1e7, record.peakRssBytes);
     }
+  });
+
+  it('logs how much a step kept and took: the activations that the plan says, and those of one micro-batch else', async () => {
+    // Matrices large enough that the pool counts them.
+    const model = writeTinyModel(undefined, { config: { hidden_size: 256, intermediate_size: 1024 } });
+    const stepsThatKeep = async (keepBytes?: number) => {
+      const directory = join(temporaryDirectory(), 'run');
+      await trainListwise({ ...quick, model, output: directory, tokenBudget: 400, keepBytes });
+      const log = readFileSync(join(directory, 'log.jsonl'), 'utf8').trim().split('\n');
+      return log.map((line) => JSON.parse(line));
+    };
+    const [all, nothing] = [await stepsThatKeep(), await stepsThatKeep(0)];
+    const [plan] = all.filter(({ kind }) => kind === 'plan');
+    const [kept, recomputed] = [all, nothing].map((log) => log.find(({ kind }) => kind === 'step'));
+    expect(plan.mode).to.equal('keep');
+    expect(kept).to.include({ keptBytes: plan.wantedBytes, recomputedTokens: 0 });
+    expect(recomputed).to.include({ keptBytes: 0, recomputedTokens: recomputed.tokens, shortages: 0 });
+    expect(kept.peakBytes).to.be.above(kept.keptBytes);
+    // They differ by what is kept of the micro-batches that are not under way; small matrices are not in the peak.
+    const others = (1 - 400 / kept.tokens) * plan.wantedBytes;
+    expect(kept.peakBytes - recomputed.peakBytes).to.be.within(0.4 * others, 1.3 * others);
+  });
+
+  it('goes on after a step that ran short of memory as that run did, in smaller micro-batches', async () => {
+    const newOutput = () => join(temporaryDirectory(), 'run');
+    const options = { ...quick, maxSteps: 6, checkpointEvery: 100 };
+    const budgets: number[] = [];
+    // As the addon tells of it where it had to cut the third step smaller.
+    const short = {
+      before: <A extends { tokenBudget: number }>(step: number, args: A): A => {
+        budgets.push(args.tokenBudget);
+        return step === 3 ? { ...args, tokenBudget: 64 } : args;
+      },
+      after: (step: number, result: StepResult): StepResult => (step === 3 ? { ...result, shortages: 1 } : result),
+    };
+    const [whole, output] = [newOutput(), newOutput()];
+    await withChangedSteps(short, () => trainListwise({ ...options, output: whole }));
+    expect(budgets).to.deep.equal([4096, 4096, 4096, 64, 64, 64]);
+    const stop = new AbortController();
+    const reason = new Error('stopped on purpose');
+    const onStep = ({ step }: { step: number }) => step === 5 && stop.abort(reason);
+    const work = () => rejection(trainListwise({ ...options, output, signal: stop.signal, onStep }));
+    expect(await withChangedSteps(short, work)).to.equal(reason);
+    expect(readdirSync(join(output, 'checkpoints'))).to.include('step-3');
+    const events: TrainingEvent[] = [];
+    await trainListwise({ ...options, output, onEvent: (event) => events.push(event) });
+    expect(events[0]!.kind).to.equal('resumed');
+    expect(resultOf(output)).to.deep.equal(resultOf(whole));
   });
 
   describe('killed before its first checkpoint with steps', () => {

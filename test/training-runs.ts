@@ -18,6 +18,7 @@ export function resultOf(output: string): { weights: string; log: unknown[]; sum
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
     const {
       seconds: _1,
+      waitSeconds: _0,
       tokensPerSecond: _2,
       output: _3,
       directory: _4,

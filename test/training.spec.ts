@@ -62,6 +62,7 @@ describe('trainListwise', () => {
     expect(first.loss).to.be.closeTo(first.listwise + 0.1 * first.contrastive, 1e-12);
     for (const field of ['gradNorm', 'tokens', 'tokensPerSecond', 'seconds'])
       expect(first[field], field).to.be.above(0);
+    expect(first.waitSeconds).to.be.at.least(0);
     expect(steps).to.deep.equal(records.filter(({ kind }) => kind === 'step'));
     const summary = JSON.parse(readFileSync(join(directory, 'training.json'), 'utf8'));
     expect(summary).to.deep.include({ steps: 8, stopped: 'epochs', evaluations: result.evaluations });

@@ -37,10 +37,16 @@ export async function* trainingBatches(
   }
 }
 
-/** The next of items that have no end. */
-export async function nextOf<T>(items: AsyncGenerator<T>): Promise<T> {
-  const { value } = await items.next();
-  return value as T;
+/** A batch, and how long the trainer waited for it. */
+export interface TakenBatch extends PlacedBatch {
+  waitSeconds: number;
+}
+
+/** The next batch of those that have no end. */
+export async function nextOf(batches: AsyncGenerator<PlacedBatch>): Promise<TakenBatch> {
+  const asked = performance.now();
+  const { value } = await batches.next();
+  return { ...(value as PlacedBatch), waitSeconds: (performance.now() - asked) / 1000 };
 }
 
 /** The batches of an epoch in their order. Each is of one set; several sets take turns in proportion to their sizes. */

@@ -25,6 +25,8 @@ export interface RunStepRecord extends StepFacts {
   rssBytes: number;
   peakRssBytes: number;
   seconds: number;
+  /** How long the trainer waited before it for the batch to be put together: near 0, for that is done ahead. */
+  waitSeconds: number;
 }
 
 /** A step of an embedding model, whose passages are encoded once each. */
@@ -61,11 +63,21 @@ export type SetLosses<L extends AnyLosses = Losses> = L & {
   lists: number;
 };
 
+/** What ended a run whose numbers were not finite, as log.jsonl has it. */
+export interface FailureRecord {
+  kind: 'failure';
+  /** Steps taken before it. */
+  step: number;
+  message: string;
+  /** The ids of all queries of the batch. */
+  queries: string[];
+}
+
 /** A step's record from what it was given and what it gave. */
 export function describeStep(
   batch: Batch,
   result: StepFacts & AnyLosses,
-  facts: Pick<RunStepRecord, 'step' | 'epoch' | 'learningRate' | 'seconds' | 'set'>,
+  facts: Pick<RunStepRecord, 'step' | 'epoch' | 'learningRate' | 'seconds' | 'waitSeconds' | 'set'>,
 ): RunStepRecord {
   const slots = batch.rows.length;
   return {

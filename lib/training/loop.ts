@@ -1,20 +1,20 @@
 import { DataError } from '../errors.js';
 import type { AnyLosses, BatchArgs, PairBatchArgs } from '../native.js';
-import { nextOf, oneAhead, type PlacedBatch, trainingBatches } from './batch-stream.js';
+import { nextOf, oneAhead, type TakenBatch, trainingBatches } from './batch-stream.js';
 import type { Batch } from './batches.js';
 import type { CheckpointSchedule } from './checkpoint-schedule.js';
 import type { TrainingState } from './checkpoints.js';
 import { devLosses } from './dev-losses.js';
 import { judgeEvaluation, NOTHING_SEEN } from './early-stopping.js';
 import { HUMAN_MEASURE, type HumanDev } from './human-dev.js';
-import { describeStep, type EvaluationRecord, type TrainingLog } from './log.js';
+import { describeStep, type EvaluationRecord, type FailureRecord, type TrainingLog } from './log.js';
 import type { Objective } from './objective.js';
 import type { SettledRunOptions } from './run-options.js';
 import { learningRateAt, type StepPlan } from './schedule.js';
 import { StepMemory } from './step-memory.js';
 import type { Trainee } from './trainee.js';
 import { hasDev, type TrainingData } from './training-set.js';
-import { WatchedTrainer } from './watched-trainer.js';
+import { NotFiniteError, WatchedTrainer } from './watched-trainer.js';
 
 export interface LoopParts {
   trainee: Trainee;
@@ -75,6 +75,7 @@ export class TrainingLoop {
     try {
       await this.#run();
     } catch (error) {
+      if (error instanceof NotFiniteError) await this.#logFailure(error);
       // What an abort interrupts is not lost, unless it is little.
       if (options.signal?.aborted && state.step > 0 && schedule.isWorthKeeping()) {
         await writeCheckpoint(this.#trainer).catch(() => {});
@@ -87,7 +88,7 @@ export class TrainingLoop {
     const { data, options, objective, state } = this.#parts;
     const batches = oneAhead(trainingBatches(data, { ...options, make: objective.make }, state));
     try {
-      let placed: PlacedBatch | undefined = await nextOf(batches);
+      let placed: TakenBatch | undefined = await nextOf(batches);
       this.#memory.settle(placed.batch);
       let hasEpochEnded = false;
       while (true) {
@@ -126,9 +127,16 @@ export class TrainingLoop {
     return evaluateEvery === undefined ? state.batch === epochSteps : state.step % evaluateEvery === 0;
   }
 
-  async #step(placed: PlacedBatch): Promise<void> {
+  /** The queries that a person should look at, all of them; the error is what matters, so a log that fails is let be. */
+  async #logFailure({ message, queryIds: queries }: NotFiniteError): Promise<void> {
+    const { log, state } = this.#parts;
+    const record: FailureRecord = { kind: 'failure', step: state.step, message, queries };
+    await log.write(record).catch(() => {});
+  }
+
+  async #step(placed: TakenBatch): Promise<void> {
     const { options, plan, log, state } = this.#parts;
-    const { batch, pair, epoch, index, epochSteps } = placed;
+    const { batch, pair, epoch, index, epochSteps, waitSeconds } = placed;
     const learningRate = learningRateAt(state.step, { ...options, ...plan });
     const memory = await this.#memory.plan(batch);
     const started = performance.now();
@@ -146,7 +154,7 @@ export class TrainingLoop {
     state.batch = index + 1;
     state.evaluationDue = this.#isEvaluationDue(epochSteps);
     const seconds = (performance.now() - started) / 1000;
-    const facts = { step: state.step, epoch: epoch + 1, learningRate, seconds };
+    const facts = { step: state.step, epoch: epoch + 1, learningRate, seconds, waitSeconds };
     const set = this.#parts.data.sets.length > 1 ? pair.name : undefined;
     const record = describeStep(batch, result, { ...facts, ...(set !== undefined && { set }) });
     await log.write(record);

@@ -98,11 +98,12 @@ export class WatchedTrainer {
     const { signal, what, queryIds } = watch;
     const stop = new AbortController();
     const unlink = passOn(signal, stop);
+    const before = this.#trainer.progress();
     let failure: { error: unknown } | undefined;
     // Thrown inside a timer, an error of onShare would end the process.
     const timer = setInterval(() => {
       try {
-        this.#report(watch);
+        this.#report(watch, before);
       } catch (error) {
         clearInterval(timer);
         failure = { error };
@@ -125,9 +126,11 @@ export class WatchedTrainer {
     }
   }
 
-  #report({ onShare }: WatchOptions): void {
+  /** @param before what the trainer counted before this work, and counts until it has put the batch together */
+  #report({ onShare }: WatchOptions, before: { done: number; total: number }): void {
     const { done, total } = this.#trainer.progress();
-    if (total > 0) onShare?.(Math.min(1, done / total));
+    const isBegun = done !== before.done || total !== before.total;
+    if (isBegun && total > 0) onShare?.(Math.min(1, done / total));
   }
 }
 

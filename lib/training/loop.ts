@@ -93,6 +93,8 @@ export class TrainingLoop {
       let hasEpochEnded = false;
       while (true) {
         await this.#settle(hasEpochEnded);
+        // Not earlier: a step that an abort came too late for counts, and so does the checkpoint that it brings.
+        options.signal?.throwIfAborted();
         if (state.stopped) return;
         placed ??= await nextOf(batches);
         await this.#step(placed);
@@ -162,8 +164,6 @@ export class TrainingLoop {
     this.#ranShort = result.shortages > 0;
     options.onStep?.(record);
     this.#reportStep(0, `loss ${result.loss.toFixed(4)}`);
-    // Not earlier: the weights are those after this step, and a checkpoint must say so.
-    options.signal?.throwIfAborted();
   }
 
   async #evaluate(): Promise<void> {

@@ -30,6 +30,7 @@ const { values } = parseArgs({
     'batch-size': { type: 'string', default: '16' },
     loss: { type: 'string', default: 'listwise' },
     specialize: { type: 'boolean', default: false },
+    steps: { type: 'string', default: '6' },
   },
 });
 const { data, queries, model, output, loss } = values;
@@ -81,7 +82,8 @@ async function teachBy(name, teacher) {
   const training = queries ? { queries } : { humanQueries: data };
   const { evaluation, promotion } = await specialize({
     ...{ corpus: data, model, ...training, data, teacher, output: join(output, `specialized-${name}`) },
-    ...{ passageMaxLength: 256, batchSize: 128, learningRate: 5e-5, epochs: 4, k: 100 },
+    // Few steps, each of all lists: docs/findings.md has what they give.
+    ...{ passageMaxLength: maxLength, maxSteps: Number(values.steps), warmupSteps: 0, learningRate: 8e-5 },
     ...{ measures: ['nDCG@10', 'R@100'], mixingShares: [], ...work },
   });
   say(`\nTaught by ${name}:\n${formatComparison(evaluation.comparison, { examples: 0 })}\n${promotion.text}`);

@@ -223,7 +223,8 @@ function memory(): void {
       `(difference ${mega(large.peakBytes! - small.peakBytes!)}, embeddings ${mega(embeddings)}); ` +
       `process ${mega(large.peakRss)} and ${mega(small.peakRss)}`,
   );
-  const excess = large.peakBytes! - small.peakBytes! - embeddings;
+  // Of many micro-batches some fill the budget to its last tokens, which few need not: a hundredth is for that.
+  const excess = large.peakBytes! - small.peakBytes! - embeddings - small.peakBytes! / 100;
   if (excess > 0) throw new Error(`memory: the larger step takes ${mega(excess)} more than the embeddings explain`);
 }
 

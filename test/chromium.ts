@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import axe from 'axe-core';
+import { expect } from 'chai';
 import type { Context } from 'mocha';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
@@ -35,6 +36,18 @@ export async function openPage(
   });
   await page.goto(pathToFileURL(file).href);
   return { page, problems };
+}
+
+/** Asserts that a page made of hostile texts shows them as texts, stays as wide as its window and has no problems. */
+export async function expectHarmless({ page, problems }: Awaited<ReturnType<typeof openPage>>, title: string) {
+  expect(await page.title())
+    .to.contain(title)
+    .and.to.not.equal('owned');
+  expect(await page.isVisible('main')).to.equal(true);
+  expect(await page.locator('body script, body img, body style').count()).to.equal(0);
+  const [width, room] = (await page.evaluate('[document.documentElement.scrollWidth, innerWidth]')) as number[];
+  expect(width).to.be.at.most(room!);
+  expect(problems).to.deep.equal([]);
 }
 
 /**

@@ -2,39 +2,17 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { cachedModel, resolveModel } from '../lib/models/hub.js';
-import { temporaryDirectory } from './helpers.js';
-import { COMMIT, type HubServer, startHubServer } from './servers/hub.js';
+import { home, hub, useHub } from './hub-home.js';
+import { COMMIT } from './servers/hub.js';
 
 const FILES = {
   'config.json': Buffer.from('{"model_type": "bert"}'),
   'tokenizer.json': Buffer.from('{}'),
   'model.safetensors': Buffer.alloc(1_200_000, 'weights'),
 };
-const VARIABLES = ['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'];
 
 describe('resolveModel, by variables and without onProgress', () => {
-  let hub: HubServer;
-  let home: string;
-  const before: Record<string, string | undefined> = {};
-
-  beforeEach(async () => {
-    for (const name of VARIABLES) {
-      before[name] = process.env[name];
-      delete process.env[name];
-    }
-    hub = await startHubServer(FILES);
-    home = temporaryDirectory();
-    process.env.HF_HOME = home;
-    process.env.HF_ENDPOINT = hub.url;
-  });
-
-  afterEach(async () => {
-    await hub.close();
-    for (const name of VARIABLES) {
-      if (before[name] === undefined) delete process.env[name];
-      else process.env[name] = before[name];
-    }
-  });
+  useHub(FILES);
 
   /** What is written to stderr meanwhile. */
   async function stderrOf(work: () => Promise<unknown>): Promise<string> {

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { cachedModel, resolveModel } from '../lib/models/hub.js';
 import { hubFetch } from '../lib/models/hub-requests.js';
 import { holderOf, tryLock } from '../lib/setup/lock.js';
 import type { Progress } from '../lib/types.js';
-import { temporaryDirectory } from './helpers.js';
-import { COMMIT, type HubServer, startHubServer } from './servers/hub.js';
+import { home, hub, replaceHub, useHub } from './hub-home.js';
+import { COMMIT, startHubServer } from './servers/hub.js';
 
 const WEIGHTS = Buffer.alloc(300_000, 'weights');
 const FILES = {
@@ -20,34 +20,14 @@ const FILES = {
   'onnx/model.onnx': Buffer.from('other'),
   'README.md': Buffer.from('a card'),
 };
-const VARIABLES = ['HF_HOME', 'HF_HUB_CACHE', 'HF_ENDPOINT', 'HF_TOKEN', 'HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'];
 
 describe('resolveModel', () => {
-  let hub: HubServer;
-  let home: string;
+  useHub(FILES);
   let folder: string;
-  const before: Record<string, string | undefined> = {};
   const silent = { onProgress: () => {} };
 
-  beforeEach(async () => {
-    for (const name of VARIABLES) {
-      before[name] = process.env[name];
-      delete process.env[name];
-    }
-    hub = await startHubServer(FILES);
-    home = temporaryDirectory();
+  beforeEach(() => {
     folder = join(home, 'hub', 'models--test--model');
-    process.env.HF_HOME = home;
-    process.env.HF_ENDPOINT = hub.url;
-  });
-
-  afterEach(async () => {
-    await hub.close();
-    await rm(home, { recursive: true, force: true });
-    for (const name of VARIABLES) {
-      if (before[name] === undefined) delete process.env[name];
-      else process.env[name] = before[name];
-    }
   });
 
   async function failure(work: Promise<unknown>): Promise<Error & { code?: string }> {
@@ -133,10 +113,8 @@ describe('resolveModel', () => {
   });
 
   it('refuses a repository that has pickles only', async () => {
-    await hub.close();
     const { 'model.safetensors': _, ...pickled } = FILES;
-    hub = await startHubServer(pickled);
-    process.env.HF_ENDPOINT = hub.url;
+    await replaceHub(pickled);
     const error = await failure(resolveModel('test/model', silent));
     expect(error.code).to.equal('BAD_MODEL');
     expect(error.message).to.include('has no safetensors weights, only pytorch_model.bin, onnx/model.onnx');
@@ -144,9 +122,7 @@ describe('resolveModel', () => {
   });
 
   it('refuses a repository that holds an adapter, before anything is transferred', async () => {
-    await hub.close();
-    hub = await startHubServer({ ...FILES, 'adapter_config.json': FILES['config.json'] });
-    process.env.HF_ENDPOINT = hub.url;
+    await replaceHub({ ...FILES, 'adapter_config.json': FILES['config.json'] });
     const error = await failure(resolveModel('test/model', silent));
     expect(error.code).to.equal('UNSUPPORTED');
     expect(error.message).to.include(`${hub.url}/test/model holds a PEFT adapter (adapter_config.json)`);

@@ -2,6 +2,7 @@
 #include "attention.h"
 #include "int8.h"
 #include "rowwise.h"
+#include "transpose.h"
 
 #define LISTWISE_TEXT_OF(x) #x
 #define LISTWISE_TEXT(x) LISTWISE_TEXT_OF(x)
@@ -18,6 +19,7 @@ const Table table = {LISTWISE_TEXT(LISTWISE_ISA),
                      gatedGeluBackward,
                      addNorm,
                      normBackward,
+                     transpose,
                      above,
                      int8Product};
 

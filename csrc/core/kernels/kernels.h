@@ -82,6 +82,14 @@ struct GatedBackward {
   float* dFactor;
 };
 
+struct Transposition {
+  const float* in;  // [rows, columns]
+  float* out;       // [columns, rows]
+  float* sums;      // [columns], to which each column's sum is added; or null
+  int64_t rows;
+  int64_t columns;
+};
+
 // A matrix of weights [outputs, inputs] in whole numbers, each output with a scale of its own.
 struct Int8Weights {
   // [outputs / 16][groups][16][4], zeros at the edges; groups are of 4 inputs.
@@ -127,6 +135,8 @@ struct Table {
   // Rows [first, last).
   void (*addNorm)(const NormForward&, int64_t columns, int64_t first, int64_t last);
   void (*normBackward)(const NormBackward&, int64_t columns, int64_t first, int64_t last);
+  // Columns [first, last).
+  void (*transpose)(const Transposition&, int64_t first, int64_t last);
   // Writes the places in scores[0, n) that are above the bar to `found`; returns how many.
   int64_t (*above)(const float* scores, int64_t n, float bar, int32_t* found);
   // Rows [first, last), at most int8BlockRows; `room` has int8BlockRows x groups x 4 bytes.

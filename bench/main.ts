@@ -9,6 +9,9 @@ import { searchComparisons } from './search.bench.js';
 
 /** `npm run bench [-- ROUNDS]`: a table on the terminal, and bench/results.json. */
 const rounds = Number(process.argv[2] ?? 5);
+if (!Number.isInteger(rounds) || rounds < 1) {
+  throw new Error(`Expected a whole number of rounds above 0 but received '${process.argv[2]}'.`);
+}
 const resultsFile = fileURLToPath(new URL('results.json', import.meta.url));
 
 function rate(perSecond: number): string {

@@ -141,6 +141,8 @@ export interface TrainerMemory {
   stateBytes: number;
   /** How much of `stateBytes` is there already. */
   stateBytesMade: number;
+  /** RAM that this process holds from earlier steps for the next one. It is not free, but the step may plan with it. */
+  idleBytes: number;
   /** Free on the GPU; missing on the CPU, and where libtorch (before 2.10, unless nvcc was there) cannot tell. */
   freeDeviceBytes?: number;
 }

@@ -108,6 +108,30 @@ describe('NativeTrainer.memory', function () {
     });
   }
 
+  it('has what a step leaves for the next, which takes no more beside it, until the trainer goes', async () => {
+    interface Step {
+      result: StepResult;
+      idleBytes: number;
+      rss: number;
+      gradient: number;
+    }
+    const { rows, before, rss } = await run<{ rows: Step[]; before: { idleBytes: number; rss: number }; rss: number }>(
+      'again',
+    );
+    const [first, again, other, little] = rows as [Step, Step, Step, Step];
+    expect(first.idleBytes).to.be.within(0.9 * first.result.keptBytes, 1.1 * first.result.peakBytes);
+    expect(first.gradient).to.be.above(0);
+    expect(again.gradient).to.equal(first.gradient);
+    for (const step of [again, other]) {
+      expect(step.idleBytes).to.be.at.most(first.idleBytes);
+      expect(step.rss).to.be.below(first.rss + 32 * 2 ** 20);
+    }
+    // Texts of 0.7 times the tokens take 0.7 times the memory, whatever was left.
+    expect(other.result.peakBytes / first.result.peakBytes).to.be.within(0.6, 0.85);
+    expect(little.idleBytes).to.be.below(0.4 * first.idleBytes);
+    expect(before.rss - rss).to.be.above(0.8 * before.idleBytes);
+  });
+
   it('leaves a step over four times the queries no more than the embeddings', async () => {
     interface Steps {
       memory: TrainerMemory;

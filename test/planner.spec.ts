@@ -25,7 +25,7 @@ describe('planMemory', () => {
       bytesPerQuery: 6000,
       bytesPerSlot: 200,
     },
-    ...{ lossBytes: 10 * MB, stateBytes: 270 * MB, stateBytesMade: 0 },
+    ...{ lossBytes: 10 * MB, stateBytes: 270 * MB, stateBytesMade: 0, idleBytes: 0 },
   };
   const batch = { queries: 100, slots: 2000, texts: 1100, tokens: 200_000, longest: 512, hasLossBlocks: true };
   const fixed = 270 * MB + 2 * 1100 * 1536 + 100 * 6000 + 2000 * 200 + 10 * MB;
@@ -50,6 +50,14 @@ describe('planMemory', () => {
     expect(plan).to.include({ mode: 'mix', roomBytes: 2800 * MB, tokenBudget: 4096 });
     expect(plan.keepBytes).to.equal(2800 * MB - fixed - 4096 * 51_000);
     expect(describePlan(plan)).to.match(/^2\.3 GB of 10\.0 GB of activations are kept, the rest is computed twice; /);
+  });
+
+  it('plans with what earlier steps left as with free memory', () => {
+    const [free, used] = [4000 * MB, 3500 * MB];
+    const idle = { ...memory, idleBytes: 3000 * MB };
+    expect(planMemory(batch, idle, cpu({ free })).roomBytes).to.equal(0.7 * 7000 * MB);
+    const bounded = planMemory(batch, idle, cpu({ free, used, maxMemory: 1500 * MB }));
+    expect(bounded).to.include({ roomBytes: 1000 * MB, boundBy: 'maxMemory' });
   });
 
   it('leaves no room for blocks of a loss that has none', () => {

@@ -179,6 +179,7 @@ Napi::Value Trainer::memory(const Napi::CallbackInfo& info) {
     set("lossBytes", facts.lossBytes);
     set("stateBytes", facts.stateBytes);
     set("stateBytesMade", facts.stateBytesMade);
+    set("idleBytes", facts.idleBytes);
     if (facts.freeDeviceBytes) set("freeDeviceBytes", *facts.freeDeviceBytes);
     return out;
   });

@@ -58,13 +58,14 @@ void BatchPass::startMicroBatch(size_t i) {
   cancel_.throwIfCancelled();
   traces_.resize(batches_.size());
   const int64_t tokens = batches_.tokens(i);
+  if (shortages_ > 0) nn::MemoryPool::trim();
   // Blocks of a micro-batch of another size would lie idle beside those of this one, and no plan
-  // counts on both. Where memory is short, none are held ready.
+  // counts on both.
   const bool areOfUse = tokens <= pooledTokens_ &&
                         static_cast<double>(tokens) >=
                             nn::MemoryPool::smallestShare * static_cast<double>(pooledTokens_);
-  if (areOfUse && shortages_ == 0) return;
-  nn::MemoryPool::trim();
+  if (areOfUse) return;
+  nn::MemoryPool::setAside();
   pooledTokens_ = tokens;
 }
 

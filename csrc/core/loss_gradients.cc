@@ -57,7 +57,9 @@ class Batch {
   const LossTask& task_;
   const LossOptions& options_;
   const int64_t n_, u_, length_;
-  const at::Tensor q_;  // [N, d] double
+  // Of blocks and products; double where the slots alone are computed.
+  const at::ScalarType precision_;
+  const at::Tensor q_;  // [N, d]
   const int64_t blockRows_;
   ListEntries slots_;           // every list slot
   ListEntries masked_;          // X_i
@@ -67,7 +69,7 @@ class Batch {
   at::Tensor logDenominator_;   // [N] L_i
   // [N x L] of both losses, without the dense part of the contrastive one.
   at::Tensor slotGradient_;
-  at::Tensor gradQueries_;  // [N, d] double
+  at::Tensor gradQueries_;  // [N, d]
   // Blocks used again and again.
   at::Tensor scoreBlock_, passageBlock_, gradientBlock_;
 };
@@ -78,13 +80,15 @@ Batch::Batch(const LossTask& task)
       n_(task.queries.size(0)),
       u_(task.passages.size(0)),
       length_(task.lists.length),
-      q_(task.queries.to(at::kDouble)),
+      precision_(task.contrastive ? task.precision : at::kDouble),
+      q_(task.queries.to(precision_)),
       blockRows_(std::clamp<int64_t>(blockNumbers / std::max<int64_t>(1, n_), 1,
                                      std::min(u_, mostBlockRows))) {
   const int64_t d = q_.size(1);
   findEntries();
-  slotScores_ = at::zeros({n_ * length_}, q_.options());
-  logSums_ = at::full({n_}, -infinity, q_.options());
+  const auto doubles = q_.options().dtype(at::kDouble);
+  slotScores_ = at::zeros({n_ * length_}, doubles);
+  logSums_ = at::full({n_}, -infinity, doubles);
   if (task.contrastive) scoreBlock_ = at::empty({n_ * blockRows_}, q_.options());
   passageBlock_ = at::empty({blockRows_, d}, q_.options());
   if (task.gradPassages.defined()) {
@@ -108,8 +112,8 @@ void Batch::findEntries() {
   const auto device = q_.device();
   slots_.sort(device);
   masked_.sort(device);
-  logMultiplicity_ =
-      nn::upload(at::from_blob(multiplicity.data(), {u_}, at::kDouble).log(), device);
+  logMultiplicity_ = nn::upload(
+      at::from_blob(multiplicity.data(), {u_}, at::kDouble).log().to(precision_), device);
 }
 
 template <class Step>
@@ -153,9 +157,9 @@ void Batch::toMaskedLogits(at::Tensor& scores, Range range) const {
 void Batch::addToSums(at::Tensor& scores, Range range) {
   toMaskedLogits(scores, range);
   // Where all are masked the largest is -infinity, which can't be subtracted.
-  const auto most = scores.amax(1).clamp_min_(-1e300);
+  const auto most = scores.amax(1).clamp_min_(-1e30);
   scores.sub_(most.unsqueeze(1)).exp_();
-  logSums_ = at::logaddexp(logSums_, scores.sum(1).log_().add_(most));
+  logSums_ = at::logaddexp(logSums_, scores.sum(1, false, at::kDouble).log_().add_(most));
 }
 
 Losses Batch::forward(const CancelToken& cancel) {
@@ -168,7 +172,8 @@ Losses Batch::forward(const CancelToken& cancel) {
     }
     auto scores = scoresOf(p);
     const auto slots = slots_.block(range.begin, range.end);
-    if (slots.count > 0) slotScores_.index_copy_(0, slots.slots, scores.index(slots.places()));
+    if (slots.count > 0)
+      slotScores_.index_copy_(0, slots.slots, scores.index(slots.places()).to(at::kDouble));
     addToSums(scores, range);
   });
   return finish();
@@ -196,7 +201,7 @@ Losses Batch::finish() {
     gradient.select(1, 0).add_((positive - logDenominator_).exp().sub_(1),
                                options_.contrastiveWeight / (n * tau));
   }
-  slotGradient_ = gradient.view({n_ * length_});
+  slotGradient_ = gradient.view({n_ * length_}).to(precision_);
   // The one place where the losses wait for a GPU.
   const auto totals = at::stack(sums).cpu();
   Losses out;

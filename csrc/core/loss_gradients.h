@@ -13,6 +13,9 @@ struct LossTask {
   const LossOptions& options;
   // Whether the contrastive loss is computed. Without it the work is that of the N x L slots.
   bool contrastive = true;
+  // In which the contrastive loss computes the scores of all queries with all passages, and what it
+  // multiplies them by.
+  at::ScalarType precision = at::kDouble;
   // Filled where defined, both or none. They may be the embeddings themselves: a block is read
   // before it is written.
   at::Tensor gradQueries = {};
@@ -40,8 +43,8 @@ struct LossTask {
 //   slot.
 //
 // Scores are computed twice over blocks of passages, once for L and S and once for the gradient, so
-// that memory is O((N + U) d) and never N x U. Arithmetic is double throughout; embeddings may be
-// fp32.
+// that memory is O((N + U) d) and never N x U. Sums of exponentials, softmaxes and losses are
+// double throughout, and so are scores unless `precision` is fp32; embeddings may be fp32.
 Losses computeLosses(const LossTask& task, const CancelToken& cancel);
 
 // What computeLosses takes for each query, for each slot of its list, and whatever the batch,

@@ -4,6 +4,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -26,8 +27,20 @@ struct Trainer::Impl {
   void checkTexts(const PackedTexts& texts, const char* name) const;
   // Gradient and moments, before anything is computed: without room for them there is no step.
   void makeState();
+  // Most GPUs have little for double precision, and embeddings there are of bf16 numbers.
+  at::ScalarType lossPrecision() const {
+    return nn::computesAsDevice(encoder.spec) ? at::kFloat : at::kDouble;
+  }
+
+  // What a micro-batch of so many tokens takes beside what is kept of others.
+  int64_t microBatchBytes(int64_t tokens) const {
+    return tokens *
+           (encoder.transformer.traceBytesPerToken() + encoder.transformer.workBytesPerToken());
+  }
 
   Encoder::Impl& encoder;
+  // The next step's activations take the pages of this one's.
+  nn::MemoryPool::Keeper keeper;
   Optimizer optimizer;
   at::Tensor gradient;  // made by the first step
   ProgressCounter progress;
@@ -96,6 +109,7 @@ PassOptions passOptions(const TrainingBatch& batch) {
 
 struct Purpose {
   bool isStep;
+  at::ScalarType precision;
   // Set once the gradient has taken the place of some embeddings.
   bool* isWritten = nullptr;
 };
@@ -107,6 +121,7 @@ Losses lossesOf(const at::Tensor& rows, const EmbeddingTask& task, Purpose purpo
   const auto queries = rows.narrow(0, 0, n);
   const auto passages = rows.narrow(0, n, rows.size(0) - n);
   LossTask work{queries, passages, task.lists, task.loss};
+  work.precision = purpose.precision;
   if (purpose.isStep) {
     work.contrastive = task.loss.contrastiveWeight > 0;
     work.gradQueries = queries;
@@ -132,7 +147,7 @@ Losses lossesOf(const at::Tensor& rows, const TrainingBatch& batch, Purpose purp
 // Embeddings give way to their gradient block by block, so where memory runs out after the first of
 // them, all are made again.
 Losses lossAndGradient(at::Tensor& rows, const TrainingBatch& batch, BatchPass& pass,
-                       const CancelToken& cancel) {
+                       at::ScalarType precision, const CancelToken& cancel) {
   bool isWritten = false;
   const auto losses = pass.withRoom([&] {
     if (std::exchange(isWritten, false)) {
@@ -140,7 +155,7 @@ Losses lossAndGradient(at::Tensor& rows, const TrainingBatch& batch, BatchPass& 
       rows = pass.forward();
       nn::MemoryPool::trim();
     }
-    return lossesOf(rows, batch, {true, &isWritten}, cancel);
+    return lossesOf(rows, batch, {true, precision, &isWritten}, cancel);
   });
   if (!std::isfinite(losses.loss)) {
     throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(losses.loss) +
@@ -159,19 +174,22 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   if (!(learningRate >= 0) || !std::isfinite(learningRate)) {
     throw invalidArgument("Expected a number of at least 0 for learningRate.");
   }
-  impl_->makeState();
-  const PeakMemory peak(impl_->encoder.spec.device);
   const auto texts = textsOf(batch);
   StepResult result;
   result.tokens = texts.tokens();
+  // Others may have taken memory since the last step, so that this one was planned with less.
+  nn::MemoryPool::shrinkAside(batch.keepBytes +
+                              impl_->microBatchBytes(std::min(batch.tokenBudget, result.tokens)));
+  impl_->makeState();
+  const PeakMemory peak(impl_->encoder.spec.device);
   impl_->progress.start(BatchPass::work(result.tokens));
   BatchPass pass(impl_->encoder, texts, passOptions(batch), impl_->progress, cancel);
   auto rows = pass.forward();
-  nn::MemoryPool::trim();
-  static_cast<Losses&>(result) = lossAndGradient(rows, batch, pass, cancel);
-  nn::MemoryPool::trim();
+  nn::MemoryPool::setAside();
+  static_cast<Losses&>(result) = lossAndGradient(rows, batch, pass, impl_->lossPrecision(), cancel);
+  nn::MemoryPool::setAside();
   pass.backward(rows, impl_->gradient);
-  nn::MemoryPool::trim();
+  nn::MemoryPool::setAside();
   cancel.throwIfCancelled();
   result.gradNorm =
       impl_->optimizer.step(impl_->encoder.parameters.master(), impl_->gradient, learningRate);
@@ -194,8 +212,8 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
   options.keepBytes = 0;
   BatchPass pass(impl_->encoder, texts, options, impl_->progress, cancel);
   const auto rows = pass.forward();
-  nn::MemoryPool::trim();
-  return lossesOf(rows, batch, {false}, cancel);
+  nn::MemoryPool::setAside();
+  return lossesOf(rows, batch, {false, impl_->lossPrecision()}, cancel);
 }
 
 TrainerMemory Trainer::memory() const {
@@ -211,6 +229,7 @@ TrainerMemory Trainer::memory() const {
   out.lossBytes = lossBlockBytes(dimension);
   out.stateBytes = 3 * bytes(master);
   out.stateBytesMade = bytes(impl_->gradient) + impl_->optimizer.momentBytes();
+  out.idleBytes = nn::MemoryPool::bytesAside();
   out.freeDeviceBytes = freeDeviceBytes(impl_->encoder.spec.device);
   return out;
 }

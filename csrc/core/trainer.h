@@ -71,6 +71,8 @@ struct TrainerMemory {
   // Gradient and moments together, and how much of it is there already: the first step makes them.
   int64_t stateBytes = 0;
   int64_t stateBytesMade = 0;
+  // Held in RAM from earlier steps for the next one, which may plan with it as with free memory.
+  int64_t idleBytes = 0;
   // Free on the device; nothing on the CPU.
   std::optional<int64_t> freeDeviceBytes;
 };

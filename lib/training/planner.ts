@@ -99,8 +99,8 @@ function roomFor(
   { device, free, used, maxMemory }: MemoryLimits,
 ): Pick<MemoryPlan, 'roomBytes' | 'boundBy'> {
   // Weights are a third of gradient and moments; beside them stands their copy in halves.
-  const taken = device === 'cpu' ? used : memory.stateBytes / 2 + memory.stateBytesMade;
-  const available = device === 'cpu' ? free : memory.freeDeviceBytes;
+  const taken = device === 'cpu' ? used - memory.idleBytes : memory.stateBytes / 2 + memory.stateBytesMade;
+  const available = device === 'cpu' ? free + memory.idleBytes : memory.freeDeviceBytes;
   const unbounded = available === undefined ? GPU_ROOM : SHARE[device] * available;
   const bounded = maxMemory === undefined ? Number.POSITIVE_INFINITY : maxMemory - taken;
   const boundBy = bounded < unbounded ? 'maxMemory' : 'free memory';

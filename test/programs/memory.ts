@@ -1,7 +1,7 @@
 // Takes a training step with plenty of memory and again under a real limit on the process's address space, and prints
 // what became of it, for test/memory.spec.ts. Arguments: keepBytes, and the megabytes that the limit leaves; or
 // 'measure', keepBytes and tokenBudget for what a step takes without a limit;
-// or 'many' for what steps over eight and 32 lists take.
+// or 'many' for what steps over eight and 32 lists take; or 'again' for what steps leave for the next.
 import { readModelDirectory } from '../../lib/models/directory.js';
 import { type EncoderSpec, native, type PackedTexts, runJob, type StepArgs } from '../../lib/native.js';
 import { Random } from '../../lib/random.js';
@@ -20,11 +20,11 @@ function texts(count: number, length: number, seed: number): PackedTexts {
   };
 }
 
-function stepArgs(keepBytes: number, tokenBudget: number, queries = QUERIES): StepArgs {
+function stepArgs(keepBytes: number, tokenBudget: number, { queries = QUERIES, length = LENGTH } = {}): StepArgs {
   const random = Random.for(3, 'memory');
   return {
     queries: texts(queries, 10, 1),
-    passages: texts(queries * LIST, LENGTH, 2),
+    passages: texts(queries * LIST, length, 2),
     rows: Int32Array.from({ length: queries * LIST }, (_, i) => i),
     teacher: Float64Array.from({ length: queries * LIST }, () => random.float()),
     listLength: LIST,
@@ -61,8 +61,24 @@ if (process.argv[2] === 'measure') {
   // Gradient and moments are made by a step that is not counted.
   await runJob(() => trainer.step(stepArgs(0, 200)));
   const few = await runJob(() => trainer.step(stepArgs(0, 1440)));
-  const many = await runJob(() => trainer.step(stepArgs(0, 1440, 4 * QUERIES)));
+  const many = await runJob(() => trainer.step(stepArgs(0, 1440, { queries: 4 * QUERIES })));
   console.log(JSON.stringify({ memory: trainer.memory(), few, many }));
+} else if (process.argv[2] === 'again') {
+  const { trainer, gradient } = await trainerOf(spec);
+  const rows = [];
+  const plenty = 2 ** 30;
+  // The same step twice, one of other texts, which what was left does not fit, and one planned with little memory.
+  const texts = [LENGTH, LENGTH, Math.round(LENGTH * 0.7)];
+  const all = [...texts.map((length) => stepArgs(plenty, 1320, { length })), stepArgs(0, 240)];
+  for (const args of all) {
+    const result = await runJob(() => trainer.step({ ...args, learningRate: 0 }));
+    const { idleBytes } = trainer.memory();
+    rows.push({ result, idleBytes, rss: process.memoryUsage.rss(), gradient: norm(gradient().map(norm)) });
+  }
+  await runJob(() => trainer.step({ ...all[0]!, learningRate: 0 }));
+  const before = { idleBytes: trainer.memory().idleBytes, rss: process.memoryUsage.rss() };
+  trainer.dispose();
+  console.log(JSON.stringify({ rows, before, rss: process.memoryUsage.rss() }));
 } else {
   const [keepBytes, megabytes] = process.argv.slice(2).map(Number) as [number, number];
   const free = await trainerOf(spec);
@@ -70,8 +86,9 @@ if (process.argv[2] === 'measure') {
   const expected = await runJob(() => free.trainer.step(args));
   const wanted = free.gradient();
   const bound = await trainerOf(spec);
-  // Gradient and moments are made by a step that leaves the weights: only the work of the second is bounded.
-  await runJob(() => bound.trainer.step({ ...stepArgs(0, 200), learningRate: 0 }));
+  // Gradient and moments are made by a step that leaves the weights: only the work of the second is bounded. Its texts are
+  // so short that the blocks it leaves are of no use.
+  await runJob(() => bound.trainer.step({ ...stepArgs(0, 10, { length: 4 }), learningRate: 0 }));
   limitAddressSpace(megabytes);
   const outcome = await runJob(() => bound.trainer.step(args)).then(
     (result) => ({ result }),

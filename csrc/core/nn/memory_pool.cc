@@ -6,10 +6,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <new>
 #include <unordered_map>
+#include <utility>
 
 #include "../error.h"
 
@@ -44,17 +46,47 @@ class PoolingAllocator final : public c10::Allocator {
 
   void leave() {
     const std::lock_guard lock(mutex_);
-    if (--users_ == 0) releaseFree();
+    if (--users_ > 0) return;
+    if (keepers_ > 0) {
+      moveAside();
+    } else {
+      release();
+    }
+  }
+
+  void addKeeper() {
+    const std::lock_guard lock(mutex_);
+    ++keepers_;
+  }
+
+  void removeKeeper() {
+    const std::lock_guard lock(mutex_);
+    if (--keepers_ == 0 && users_ == 0) release();
+  }
+
+  void setAside() {
+    const std::lock_guard lock(mutex_);
+    moveAside();
+  }
+
+  void shrinkAside(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    while (aside_.bytes > bytes) unmapOne(aside_, std::prev(aside_.blocks.end()));
+  }
+
+  int64_t bytesAside() {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(aside_.bytes);
   }
 
   void trim() {
     const std::lock_guard lock(mutex_);
-    releaseFree();
+    release();
   }
 
   void startPeak() {
     const std::lock_guard lock(mutex_);
-    peak_ = mapped_;
+    peak_ = mapped_ - aside_.bytes;
   }
 
   int64_t peak() {
@@ -69,20 +101,40 @@ class PoolingAllocator final : public c10::Allocator {
   }
 
  private:
+  // Blocks that nobody uses, by size.
+  struct Idle {
+    std::multimap<size_t, void*> blocks;
+    size_t bytes = 0;
+  };
+
   void* take(size_t wanted) {
     const size_t size = (wanted + granularity - 1) / granularity * granularity;
     const std::lock_guard lock(mutex_);
-    const auto found = free_.lower_bound(size);
-    if (found != free_.end() &&
-        static_cast<double>(size) >= MemoryPool::smallestShare * found->first) {
-      void* memory = found->second;
-      used_[memory] = found->first;
-      free_.erase(found);
-      return memory;
-    }
+    void* memory = takeFrom(free_, size, MemoryPool::smallestShare);
+    if (memory == nullptr) memory = takeFrom(aside_, size, MemoryPool::smallestShareAside);
+    if (memory == nullptr) memory = takeNew(size);
+    peak_ = std::max(peak_, mapped_ - aside_.bytes);
+    return memory;
+  }
+
+  // Null where no block fits.
+  void* takeFrom(Idle& idle, size_t size, double smallestShare) {
+    const auto found = idle.blocks.lower_bound(size);
+    if (found == idle.blocks.end() ||
+        static_cast<double>(size) < smallestShare * static_cast<double>(found->first))
+      return nullptr;
+    void* memory = found->second;
+    used_[memory] = found->first;
+    idle.bytes -= found->first;
+    idle.blocks.erase(found);
+    return memory;
+  }
+
+  void* takeNew(size_t size) {
+    makeWay(size);
     void* memory = map(size);
     if (memory == MAP_FAILED) {
-      releaseFree();
+      release();
       memory = map(size);
     }
     if (memory == MAP_FAILED) {
@@ -91,7 +143,6 @@ class PoolingAllocator final : public c10::Allocator {
                                        " bytes; use a smaller tokenBudget or keepBytes.");
     }
     mapped_ += size;
-    peak_ = std::max(peak_, mapped_);
     try {
       used_[memory] = size;
     } catch (const std::bad_alloc&) {
@@ -120,7 +171,8 @@ class PoolingAllocator final : public c10::Allocator {
   // Must not throw: a tensor is being destroyed, maybe because memory ran out.
   bool keep(void* memory, size_t size) noexcept {
     try {
-      free_.emplace(size, memory);
+      free_.blocks.emplace(size, memory);
+      free_.bytes += size;
       return true;
     } catch (const std::bad_alloc&) {
       return false;
@@ -136,17 +188,42 @@ class PoolingAllocator final : public c10::Allocator {
     mapped_ -= size;
   }
 
-  void releaseFree() {
-    for (const auto& [size, memory] : free_) unmap(memory, size);
-    free_.clear();
+  void unmapOne(Idle& idle, std::multimap<size_t, void*>::iterator block) {
+    unmap(block->second, block->first);
+    idle.bytes -= block->first;
+    idle.blocks.erase(block);
+  }
+
+  // What was set aside shall not add to what is mapped: at least as much of it goes, the blocks of
+  // about that size first, for the work under way seems to have no use for them.
+  void makeWay(size_t size) {
+    for (size_t gone = 0; gone < size && !aside_.blocks.empty();) {
+      auto block = aside_.blocks.lower_bound(size - gone);
+      if (block == aside_.blocks.end()) --block;
+      gone += block->first;
+      unmapOne(aside_, block);
+    }
+  }
+
+  void moveAside() {
+    aside_.blocks.merge(free_.blocks);
+    aside_.bytes += std::exchange(free_.bytes, 0);
+  }
+
+  void release() {
+    for (auto* idle : {&free_, &aside_}) {
+      while (!idle->blocks.empty()) unmapOne(*idle, idle->blocks.begin());
+    }
   }
 
   std::mutex mutex_;
   bool installed_ = false;
   int users_ = 0;
-  size_t mapped_ = 0;  // bytes of large blocks, used and free
+  int keepers_ = 0;
+  size_t mapped_ = 0;  // bytes of all large blocks
   size_t peak_ = 0;
-  std::multimap<size_t, void*> free_;
+  Idle free_;   // of the work under way
+  Idle aside_;  // of work before
   std::unordered_map<void*, size_t> used_;
 };
 
@@ -157,6 +234,23 @@ MemoryPool::MemoryPool() {
 }
 MemoryPool::~MemoryPool() {
   PoolingAllocator::instance().leave();
+}
+
+MemoryPool::Keeper::Keeper() {
+  PoolingAllocator::instance().addKeeper();
+}
+MemoryPool::Keeper::~Keeper() {
+  PoolingAllocator::instance().removeKeeper();
+}
+
+void MemoryPool::setAside() {
+  PoolingAllocator::instance().setAside();
+}
+void MemoryPool::shrinkAside(int64_t bytes) {
+  PoolingAllocator::instance().shrinkAside(static_cast<size_t>(std::max<int64_t>(0, bytes)));
+}
+int64_t MemoryPool::bytesAside() {
+  return PoolingAllocator::instance().bytesAside();
 }
 
 void MemoryPool::trim() {

@@ -119,6 +119,9 @@ class Ops {
                                at::Tensor tableGradient) const = 0;
 };
 
+// Whether a GPU computes, or the CPU as one would.
+bool computesAsDevice(const EncoderSpec& spec);
+
 // Int8Ops for int8, CpuOps for fp32 on the CPU, DeviceOps for CUDA, or what the spec asks for.
 std::unique_ptr<Ops> makeOps(const EncoderSpec& spec);
 

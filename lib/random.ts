@@ -48,6 +48,17 @@ export class Random {
     }
     return items;
   }
+
+  /** `count` of the places [0, total), all if there are no more, in random order: by the first steps of a shuffle. */
+  sample(total: number, count: number): Int32Array {
+    const moved = new Map<number, number>();
+    return Int32Array.from({ length: Math.min(total, count) }, (_, i) => {
+      const j = i + this.integer(total - i);
+      const place = moved.get(j) ?? j;
+      moved.set(j, moved.get(i) ?? i);
+      return place;
+    });
+  }
 }
 
 /** 32 bits of a text: FNV-1a with a final mix. @param start another start gives another, independent hash */

@@ -65,7 +65,7 @@ export async function retrieve(
   const { dimension } = encoder;
   const search = await ExactSearch.open({ queries: rows, dimension, k: Math.max(k, 1), signal });
   const passageIds: string[] = [];
-  for await (const window of windowsOf(searched.corpus, size, signal)) {
+  for await (const window of passageWindows(searched.corpus, size, signal)) {
     await searchWindow(window, { encoder, search, start: passageIds.length, total, maxLength, signal, onProgress });
     for (const id of window.ids) passageIds.push(id);
   }
@@ -98,7 +98,7 @@ async function searchWindow({ ids, texts }: Window, parts: WindowSearch): Promis
   await search.add(embeddings, { signal, onShare });
 }
 
-async function* windowsOf(
+async function* passageWindows(
   corpus: Iterable<Passage> | AsyncIterable<Passage>,
   size: number,
   signal?: AbortSignal,

@@ -77,6 +77,5 @@ function meanOf({ lists, ...sums }: EntropyReport): EntropyReport {
 
 function sampleOf(lists: readonly TrainingList[], most: number, seed: number): readonly TrainingList[] {
   if (lists.length <= most) return lists;
-  const order = Int32Array.from({ length: lists.length }, (_, place) => place);
-  return Array.from(Random.for(seed, 'temperature').shuffle(order).slice(0, most), (place) => lists[place]!);
+  return Array.from(Random.for(seed, 'temperature').sample(lists.length, most), (place) => lists[place]!);
 }

@@ -49,8 +49,10 @@ export async function matchTeacher(
 /** At most so many lists, drawn from those of all sets together; sets of which none was drawn are left out. */
 function sampleLists({ sets }: TrainingData, lists: number, seed: number): [TrainingSet, Int32Array][] {
   const total = sets.reduce((sum, { train }) => sum + train.size, 0);
-  const order = Int32Array.from({ length: total }, (_, place) => place);
-  const sample = total > lists ? Random.for(seed, 'temperature').shuffle(order).slice(0, lists) : order;
+  const sample =
+    total > lists
+      ? Random.for(seed, 'temperature').sample(total, lists)
+      : Int32Array.from({ length: total }, (_, place) => place);
   let start = 0;
   return sets.flatMap(({ train }): [TrainingSet, Int32Array][] => {
     const own = sample.filter((place) => place >= start && place < start + train.size).map((place) => place - start);

@@ -102,8 +102,11 @@ std::unique_ptr<Encoder> Encoder::load(const EncoderSpec& spec, const CancelToke
 at::Tensor Encoder::Impl::embed(const JoinedTexts& texts, const MicroBatch& batch,
                                 const EncodeOptions& options, EmbeddingTrace* trace) const {
   auto packed = nn::pack(texts, batch, device(), spec.architecture.paddingId);
+  // The decoder reads all tokens.
+  const auto read =
+      spec.decoder.layers > 0 ? at::Tensor() : nn::tokensRead(packed, options.pooling);
   const auto hidden = transformer.forward(
-      packed, {trace != nullptr ? &trace->transformer : nullptr, options.unfused});
+      packed, read, {trace != nullptr ? &trace->transformer : nullptr, options.unfused});
   if (spec.decoder.layers > 0) return decoder.forward(hidden, packed);
   auto pooled = nn::pool(hidden, packed, options.pooling);
   auto rows = dense.forward(std::move(pooled.rows), trace != nullptr ? &trace->dense : nullptr);

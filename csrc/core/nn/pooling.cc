@@ -21,11 +21,6 @@ at::Tensor divisors(const Packed& packed, Pooling pooling) {
   return lengths;
 }
 
-// The one token that stands for each text, [n].
-at::Tensor tokensOf(const Packed& packed, Pooling pooling) {
-  return pooling == Pooling::FirstToken ? packed.starts : packed.starts + packed.lengths - 1;
-}
-
 bool isOneToken(Pooling pooling) {
   return pooling == Pooling::FirstToken || pooling == Pooling::LastToken;
 }
@@ -45,8 +40,14 @@ Pooled largest(const at::Tensor& x, const Packed& packed) {
 
 }  // namespace
 
+at::Tensor tokensRead(const Packed& packed, Pooling pooling) {
+  if (pooling == Pooling::FirstToken) return packed.starts;
+  if (pooling == Pooling::LastToken) return packed.starts + packed.lengths - 1;
+  return {};
+}
+
 Pooled pool(const at::Tensor& x, const Packed& packed, Pooling pooling) {
-  if (isOneToken(pooling)) return {x.index_select(0, tokensOf(packed, pooling)).to(at::kFloat), {}};
+  if (isOneToken(pooling)) return {x.to(at::kFloat), {}};
   if (pooling == Pooling::Max) return largest(x, packed);
   auto states = x.to(at::kFloat);
   if (pooling == Pooling::WeightedMean) states = states * placesFromOne(packed);
@@ -57,9 +58,10 @@ Pooled pool(const at::Tensor& x, const Packed& packed, Pooling pooling) {
 
 at::Tensor poolBackward(const at::Tensor& dRows, const Packed& packed, Pooling pooling,
                         const at::Tensor& chosen) {
-  auto dx = at::zeros({packed.tokens(), dRows.size(1)}, dRows.options());
-  if (pooling == Pooling::Max) return dx.scatter_(0, chosen, dRows);
-  if (isOneToken(pooling)) return dx.index_copy_(0, tokensOf(packed, pooling), dRows);
+  if (isOneToken(pooling)) return dRows;
+  if (pooling == Pooling::Max) {
+    return at::zeros({packed.tokens(), dRows.size(1)}, dRows.options()).scatter_(0, chosen, dRows);
+  }
   auto spread = (dRows / divisors(packed, pooling)).index_select(0, packed.texts);
   return pooling == Pooling::WeightedMean ? spread * placesFromOne(packed) : spread;
 }

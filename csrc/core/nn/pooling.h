@@ -12,10 +12,13 @@ struct Pooled {
       chosen;  // Pooling::Max: int64 [n, H], the token that each number is from; or undefined
 };
 
-// Token states [T, H] to one row a text.
+// The one token that stands for each text, [n]; undefined where pooling reads all of them.
+at::Tensor tokensRead(const Packed& packed, Pooling pooling);
+
+// The states of tokensRead [n, H], or of all tokens [T, H], to one row a text.
 Pooled pool(const at::Tensor& x, const Packed& packed, Pooling pooling);
 
-// The gradient of the token states, fp32 [T, H]; `chosen` is what pool gave.
+// The gradient of those states in fp32; `chosen` is what pool gave.
 at::Tensor poolBackward(const at::Tensor& dRows, const Packed& packed, Pooling pooling,
                         const at::Tensor& chosen);
 

@@ -11,6 +11,17 @@ namespace {
 constexpr const char* weight = ".weight";
 constexpr const char* bias = ".bias";
 
+// Those rows of x, all of them where none are named.
+at::Tensor take(const at::Tensor& x, const at::Tensor& rows) {
+  return rows.defined() ? x.index_select(0, rows) : x;
+}
+
+// The way back: x at its rows of `count`, and zeros.
+at::Tensor spread(const at::Tensor& x, const at::Tensor& rows, int64_t count) {
+  if (!rows.defined()) return x;
+  return at::zeros({count, x.size(1)}, x.options()).index_copy_(0, rows, x);
+}
+
 }  // namespace
 
 Linear Transformer::linear(const char* name, int64_t layer) const {
@@ -72,17 +83,25 @@ at::Tensor Transformer::joinBackward(const Stream& d, const NormStep& step,
   return ops_.normBackward(d.x, {}, *step.sum, *step.statistics, norm).add_(d.residual);
 }
 
-at::Tensor Transformer::forward(const Packed& packed, Keeping keeping) const {
+at::Tensor Transformer::rowsAfter(int64_t layer, const at::Tensor& rows) const {
+  return layer == architecture_.layers - 1 ? rows : at::Tensor();
+}
+
+at::Tensor Transformer::forward(const Packed& packed, const at::Tensor& rows,
+                                Keeping keeping) const {
   auto* trace = keeping.trace;
   auto relations = relationsOf(architecture_, packed, parameters_.view("attention.relative"));
   auto stream = embed(packed, trace);
   if (trace != nullptr) trace->blocks.resize(static_cast<size_t>(architecture_.layers));
   for (int64_t i = 0; i < architecture_.layers; ++i) {
     auto* block = trace != nullptr ? &trace->blocks[static_cast<size_t>(i)] : nullptr;
-    stream = attend(stream, attention(packed, relations, i), i, block);
+    stream = attend(stream, {attention(packed, relations, i), i, rowsAfter(i, rows)}, block);
     stream = feedForward(stream, i, {block, keeping.unfused || block != nullptr});
   }
-  if (trace != nullptr) trace->relations = std::move(relations);
+  if (trace != nullptr) {
+    trace->relations = std::move(relations);
+    trace->rows = rows;
+  }
   return stream.x;
 }
 
@@ -102,18 +121,18 @@ Stream Transformer::embed(const Packed& packed, Trace* trace) const {
                trace != nullptr ? &trace->norm : nullptr});
 }
 
-Stream Transformer::attend(const Stream& in, const Attention& how, int64_t layer,
-                           BlockTrace* trace) const {
+Stream Transformer::attend(const Stream& in, const AttentionStep& step, BlockTrace* trace) const {
+  const auto& [how, layer, rows] = step;
   auto qkv = ops_.linear(in.x, linear("attention.qkv", layer));
   if (how.rotary.cosine.defined()) ops_.rotate(qkv, how, false);
   auto context = ops_.attention(qkv, how, trace != nullptr ? &trace->attention.lse : nullptr);
-  auto output = ops_.linear(context, linear("attention.output", layer));
+  auto output = ops_.linear(take(context, rows), linear("attention.output", layer));
   if (trace != nullptr) {
     trace->x = in.x;
     trace->attention.qkv = std::move(qkv);
     trace->attention.y = std::move(context);
   }
-  return join(std::move(output), in.residual,
+  return join(std::move(output), take(in.residual, rows),
               {normAfterAttention(layer), isNormAfter(), trace != nullptr ? &trace->sum1 : nullptr,
                trace != nullptr ? &trace->norm1 : nullptr});
 }
@@ -152,7 +171,8 @@ void Transformer::backward(at::Tensor dHidden, const Packed& packed, Trace& trac
   for (int64_t i = architecture_.layers - 1; i >= 0; --i) {
     auto& block = trace.blocks[static_cast<size_t>(i)];
     d = feedForwardBackward(d, i, block, gradient);
-    d = attendBackward(d, {attention(packed, relations, i), i, dBias}, block, gradient);
+    const AttentionStep step{attention(packed, relations, i), i, rowsAfter(i, trace.rows)};
+    d = attendBackward(d, step, block, gradient, dBias);
     block = {};
   }
   if (dBias.defined())
@@ -176,18 +196,20 @@ Stream Transformer::feedForwardBackward(const Stream& d, int64_t layer, BlockTra
           dSum};
 }
 
-Stream Transformer::attendBackward(const Stream& d, AttentionStep step, BlockTrace& t,
-                                   const at::Tensor& gradient) const {
-  const int64_t layer = step.layer;
+Stream Transformer::attendBackward(const Stream& d, const AttentionStep& step, BlockTrace& t,
+                                   const at::Tensor& gradient, at::Tensor& dBias) const {
+  const auto& [how, layer, rows] = step;
+  const int64_t tokens = t.x.size(0);
   const auto dSum =
       joinBackward(d, {normAfterAttention(layer), isNormAfter(), &t.sum1, &t.norm1}, gradient);
-  const auto dContext = ops_.linearBackward(dSum, t.attention.y, linear("attention.output", layer),
-                                            linearGradient({"attention.output", layer}, gradient));
-  auto dQkv = ops_.attentionBackward(dContext, t.attention, step.how, step.dBias);
-  if (step.how.rotary.cosine.defined()) ops_.rotate(dQkv, step.how, true);
+  const auto dContext =
+      ops_.linearBackward(dSum, take(t.attention.y, rows), linear("attention.output", layer),
+                          linearGradient({"attention.output", layer}, gradient));
+  auto dQkv = ops_.attentionBackward(spread(dContext, rows, tokens), t.attention, how, dBias);
+  if (how.rotary.cosine.defined()) ops_.rotate(dQkv, how, true);
   return {ops_.linearBackward(dQkv, t.x, linear("attention.qkv", layer),
                               linearGradient({"attention.qkv", layer}, gradient)),
-          dSum};
+          spread(dSum, rows, tokens)};
 }
 
 void Transformer::embedBackward(const Stream& d, const Packed& packed, Trace& trace,

@@ -11,7 +11,8 @@
 namespace listwise::core::nn {
 
 // What one block's backward pass needs of its forward pass. The activation's output is not kept: it
-// is cheap to compute again.
+// is cheap to compute again. After its attention the last block has the rows alone that were asked
+// for, in the place of T.
 struct BlockTrace {
   at::Tensor x;  // [T, H] attention's input
   AttentionTrace attention;
@@ -25,7 +26,8 @@ struct BlockTrace {
 
 struct Trace {
   Relations relations;
-  at::Tensor sum;  // [T, H] embeddings before the first norm
+  at::Tensor rows;  // the tokens whose last states were asked for, or undefined: all
+  at::Tensor sum;   // [T, H] embeddings before the first norm
   NormStatistics norm;
   std::vector<BlockTrace> blocks;
 };
@@ -50,13 +52,13 @@ class Transformer {
     Trace* trace = nullptr;
     bool unfused = false;
   };
-  // [T, H]
-  at::Tensor forward(const Packed& packed, Keeping keeping) const;
-  // Adds to `gradient`, flat like Parameters::master; uses the trace up.
+  // The last states [n, H] of the tokens `rows` [n], or of all [T, H] where it is undefined.
+  at::Tensor forward(const Packed& packed, const at::Tensor& rows, Keeping keeping) const;
+  // Of what forward gave. Adds to `gradient`, flat like Parameters::master; uses the trace up.
   void backward(at::Tensor dHidden, const Packed& packed, Trace& trace,
                 const at::Tensor& gradient) const;
 
-  // Bytes of a trace for each token.
+  // Bytes of a trace for each token, at most.
   int64_t traceBytesPerToken() const;
   // Bytes for each token that a backward pass takes beside the trace; a forward pass takes less.
   int64_t workBytesPerToken() const;
@@ -78,19 +80,21 @@ class Transformer {
   struct AttentionStep {
     Attention how;
     int64_t layer;
-    at::Tensor& dBias;
+    at::Tensor rows;  // those that go on, or undefined: all
   };
 
   Stream embed(const Packed& packed, Trace* trace) const;
-  Stream attend(const Stream& in, const Attention& how, int64_t layer, BlockTrace* trace) const;
+  // The tokens whose states are asked for after the layer's attention.
+  at::Tensor rowsAfter(int64_t layer, const at::Tensor& rows) const;
+  Stream attend(const Stream& in, const AttentionStep& step, BlockTrace* trace) const;
   at::Tensor activate(const at::Tensor& inner) const;
   Stream feedForward(const Stream& in, int64_t layer, BlockKeeping keeping) const;
   Stream join(at::Tensor output, const at::Tensor& residual, const NormStep& step) const;
   at::Tensor joinBackward(const Stream& d, const NormStep& step, const at::Tensor& gradient) const;
   Stream feedForwardBackward(const Stream& d, int64_t layer, BlockTrace& trace,
                              const at::Tensor& gradient) const;
-  Stream attendBackward(const Stream& d, AttentionStep step, BlockTrace& trace,
-                        const at::Tensor& gradient) const;
+  Stream attendBackward(const Stream& d, const AttentionStep& step, BlockTrace& trace,
+                        const at::Tensor& gradient, at::Tensor& dBias) const;
   void embedBackward(const Stream& d, const Packed& packed, Trace& trace,
                      const at::Tensor& gradient) const;
 

@@ -58,6 +58,11 @@ describe('planMemory', () => {
     expect(planMemory(batch, idle, cpu({ free })).roomBytes).to.equal(0.7 * 7000 * MB);
     const bounded = planMemory(batch, idle, cpu({ free, used, maxMemory: 1500 * MB }));
     expect(bounded).to.include({ roomBytes: 1000 * MB, boundBy: 'maxMemory' });
+    // 500 MB are taken, and a micro-batch of the longest text and what is fixed do not fit into 20 more.
+    const tooLittle = () => planMemory(batch, idle, cpu({ free, used, maxMemory: 520 * MB }));
+    expect(tooLittle).to.throw(`at least ${formatMemorySize(500 * MB + fixed + 512 * 51_000)}`);
+    const swapped = planMemory(batch, idle, cpu({ free, used: 0, maxMemory: 1000 * MB }));
+    expect(swapped.roomBytes).to.equal(1000 * MB);
   });
 
   it('leaves no room for blocks of a loss that has none', () => {

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "memory.h"
 #include "nn/memory_pool.h"
+#include "nn/pooling.h"
 #include "nn/upload.h"
 
 namespace listwise::core {
@@ -29,7 +30,9 @@ bool BatchPass::isOutOfMemory(const std::exception_ptr& exception) {
 }
 
 int64_t BatchPass::traceBytes(size_t i) const {
-  return batches_.tokens(i) * encoder_.transformer.traceBytesPerToken();
+  const int64_t tokens = batches_.tokens(i), texts = static_cast<int64_t>(batches_[i].size());
+  const bool isOne = nn::readsOneToken(encodeOptions_.pooling);
+  return encoder_.transformer.traceBytes(tokens, isOne ? texts : tokens);
 }
 
 at::Tensor BatchPass::indexOf(const MicroBatch& batch) const {

@@ -92,7 +92,7 @@ class BatchPass {
   int64_t recomputedTokens_ = 0;
   int64_t shortages_ = 0;
   int64_t forwardTokens_ = 0;  // done by forward, as progress has it
-  // Tokens of the micro-batch whose blocks the pool holds ready; none after it was emptied.
+  // Tokens of the micro-batch whose blocks the pool holds ready; none after they were set aside.
   int64_t pooledTokens_ = 0;
 };
 

@@ -148,6 +148,8 @@ std::vector<float> Encoder::encode(const PackedTexts& texts, const EncodeOptions
   const JoinedTexts joined{texts};
   MicroBatches batches(joined, options.tokenBudget);
   const auto width = static_cast<size_t>(dimension());
+  // These and the copy that JavaScript gets are not of the pool.
+  nn::MemoryPool::makeWay(2 * texts.count() * dimension() * static_cast<int64_t>(sizeof(float)));
   std::vector<float> out(static_cast<size_t>(texts.count()) * width);
   for (size_t i = 0; i < batches.size();) {
     cancel.throwIfCancelled();

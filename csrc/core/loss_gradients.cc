@@ -219,7 +219,7 @@ void Batch::toScoreGradient(at::Tensor& scores, Range range) const {
   const double factor =
       options_.contrastiveWeight / (static_cast<double>(n_) * options_.contrastiveTemperature);
   toMaskedLogits(scores, range);
-  scores.sub_(logDenominator_.unsqueeze(1)).exp_().mul_(factor);
+  scores.sub_(logDenominator_.to(precision_).unsqueeze(1)).exp_().mul_(factor);
   const auto slots = slots_.block(range.begin, range.end);
   if (slots.count > 0)
     scores.index_put_(slots.places(), slotGradient_.index_select(0, slots.slots), true);
@@ -260,7 +260,7 @@ Losses computeLosses(const LossTask& task, const CancelToken& cancel) {
 }
 
 int64_t lossBytesPerQuery(int64_t dimension) {
-  // The query and its gradient in double precision.
+  // The query and its gradient in double precision, at most.
   return 16 * dimension;
 }
 

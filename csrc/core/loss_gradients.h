@@ -13,8 +13,8 @@ struct LossTask {
   const LossOptions& options;
   // Whether the contrastive loss is computed. Without it the work is that of the N x L slots.
   bool contrastive = true;
-  // In which the contrastive loss computes the scores of all queries with all passages, and what it
-  // multiplies them by.
+  // Of the scores of all queries with all passages, where the contrastive loss wants them: of their
+  // products, exponentials and gradient.
   at::ScalarType precision = at::kDouble;
   // Filled where defined, both or none. They may be the embeddings themselves: a block is read
   // before it is written.
@@ -43,8 +43,9 @@ struct LossTask {
 //   slot.
 //
 // Scores are computed twice over blocks of passages, once for L and S and once for the gradient, so
-// that memory is O((N + U) d) and never N x U. Sums of exponentials, softmaxes and losses are
-// double throughout, and so are scores unless `precision` is fp32; embeddings may be fp32.
+// that memory is O((N + U) d) and never N x U. Sums over passages, the lists' softmaxes
+// and the losses are double throughout, and so is all else unless `precision` is fp32; embeddings
+// may be fp32.
 Losses computeLosses(const LossTask& task, const CancelToken& cancel);
 
 // What computeLosses takes for each query, for each slot of its list, and whatever the batch,

@@ -27,7 +27,7 @@ struct Trainer::Impl {
   void checkTexts(const PackedTexts& texts, const char* name) const;
   // Gradient and moments, before anything is computed: without room for them there is no step.
   void makeState();
-  // Most GPUs have little for double precision, and embeddings there are of bf16 numbers.
+  // Most GPUs have little for double precision; fp32 is no less than what embeddings come in.
   at::ScalarType lossPrecision() const {
     return nn::computesAsDevice(encoder.spec) ? at::kFloat : at::kDouble;
   }

@@ -39,7 +39,7 @@ export interface MemoryPlan {
   tokenBudget: number;
   /** Bytes of activations that may be kept. */
   keepBytes: number;
-  /** Bytes that keeping all would take. */
+  /** Bytes that keeping all would take; fewer where pooling reads one token a text. */
   wantedBytes: number;
   /** Bytes that the step may take, and what bounds them. */
   roomBytes: number;
@@ -86,7 +86,7 @@ export function planMemory(batch: BatchSize, memory: TrainerMemory, limits: Memo
   const tokenBudget = limits.tokenBudget ?? budgetFor(roomBytes - fixed, perToken, { ...batch, most });
   const microBatch = Math.min(Math.max(tokenBudget, batch.longest), batch.tokens) * perToken;
   if (boundBy === 'maxMemory' && roomBytes < fixed + batch.longest * perToken) {
-    throw tooLittle(limits, fixed + batch.longest * perToken);
+    throw tooLittle(limits.maxMemory!, takenBytes(memory, limits) + fixed + batch.longest * perToken);
   }
   const wantedBytes = batch.tokens * memory.traceBytesPerToken;
   const keepBytes = limits.keepBytes ?? Math.max(0, Math.floor(roomBytes - fixed - microBatch));
@@ -94,17 +94,21 @@ export function planMemory(batch: BatchSize, memory: TrainerMemory, limits: Memo
   return { mode, tokenBudget, keepBytes, wantedBytes, roomBytes, boundBy };
 }
 
-function roomFor(
-  memory: TrainerMemory,
-  { device, free, used, maxMemory }: MemoryLimits,
-): Pick<MemoryPlan, 'roomBytes' | 'boundBy'> {
-  // Weights are a third of gradient and moments; beside them stands their copy in halves.
-  const taken = device === 'cpu' ? used - memory.idleBytes : memory.stateBytes / 2 + memory.stateBytesMade;
+function roomFor(memory: TrainerMemory, limits: MemoryLimits): Pick<MemoryPlan, 'roomBytes' | 'boundBy'> {
+  const { device, free, maxMemory } = limits;
   const available = device === 'cpu' ? free + memory.idleBytes : memory.freeDeviceBytes;
   const unbounded = available === undefined ? GPU_ROOM : SHARE[device] * available;
-  const bounded = maxMemory === undefined ? Number.POSITIVE_INFINITY : maxMemory - taken;
+  const bounded = maxMemory === undefined ? Number.POSITIVE_INFINITY : maxMemory - takenBytes(memory, limits);
   const boundBy = bounded < unbounded ? 'maxMemory' : 'free memory';
   return { roomBytes: Math.max(0, Math.floor(Math.min(bounded, unbounded))), boundBy };
+}
+
+/** What the run has beside a step's own memory. */
+function takenBytes(memory: TrainerMemory, { device, used }: MemoryLimits): number {
+  // Weights are a third of gradient and moments; beside them stands their copy in halves.
+  if (device !== 'cpu') return memory.stateBytes / 2 + memory.stateBytesMade;
+  // Idle memory that was swapped out is not in use, either.
+  return Math.max(0, used - memory.idleBytes);
 }
 
 /** The usual budget, halved until a micro-batch takes at most half of what there is, but one that holds any text. */
@@ -114,11 +118,11 @@ function budgetFor(room: number, perToken: number, { longest, most }: { longest:
   return Math.max(budget, longest);
 }
 
-function tooLittle({ used, maxMemory }: MemoryLimits, least: number): InvalidArgumentError {
-  const needed = formatMemorySize(used + least);
+function tooLittle(maxMemory: number, least: number): InvalidArgumentError {
+  const needed = formatMemorySize(least);
   const what = `at least ${needed}, which model, optimiser and one micro-batch take,`;
   const remedy = 'give more, or train with smaller batches, shorter texts or a smaller model';
-  return new InvalidArgumentError('maxMemory', what, formatMemorySize(maxMemory!), remedy);
+  return new InvalidArgumentError('maxMemory', what, formatMemorySize(maxMemory), remedy);
 }
 
 /** A plan as a line for people. */

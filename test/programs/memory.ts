@@ -1,9 +1,10 @@
 // Takes a training step with plenty of memory and again under a real limit on the process's address space, and prints
 // what became of it, for test/memory.spec.ts. Arguments: keepBytes, and the megabytes that the limit leaves; or
-// 'measure', keepBytes and tokenBudget for what a step takes without a limit;
+// 'measure', keepBytes, tokenBudget and pooling for what a step takes without a limit;
 // or 'many' for what steps over eight and 32 lists take; or 'again' for what steps leave for the next.
+import { setTimeout } from 'node:timers/promises';
 import { readModelDirectory } from '../../lib/models/directory.js';
-import { type EncoderSpec, native, type PackedTexts, runJob, type StepArgs } from '../../lib/native.js';
+import { type EncoderSpec, native, type PackedTexts, type Pooling, runJob, type StepArgs } from '../../lib/native.js';
 import { Random } from '../../lib/random.js';
 import { limitAddressSpace } from '../address-space.js';
 import { norm, writeTinyModel } from '../helpers.js';
@@ -36,6 +37,12 @@ function stepArgs(keepBytes: number, tokenBudget: number, { queries = QUERIES, l
   };
 }
 
+/** What this process has, once it is below a bound, or after some seconds: a thread gives memory back. */
+async function leastRss(bound: number): Promise<number> {
+  for (let i = 0; i < 100 && process.memoryUsage.rss() > bound; i++) await setTimeout(50);
+  return process.memoryUsage.rss();
+}
+
 async function trainerOf(spec: EncoderSpec) {
   const encoder = await runJob(() => native().loadEncoder(spec));
   const trainer = native().createTrainer(encoder, optimizer);
@@ -52,9 +59,10 @@ const spec: EncoderSpec = { files, architecture, weightNames, device: 'cpu', pre
 
 if (process.argv[2] === 'measure') {
   const { trainer } = await trainerOf(spec);
-  const [keepBytes, tokenBudget] = process.argv.slice(3).map(Number) as [number, number];
+  const [keepBytes, tokenBudget] = process.argv.slice(3, 5).map(Number) as [number, number];
+  const pooling = process.argv[5] as Pooling;
   const before = trainer.memory();
-  const result = await runJob(() => trainer.step(stepArgs(keepBytes, tokenBudget)));
+  const result = await runJob(() => trainer.step({ ...stepArgs(keepBytes, tokenBudget), pooling }));
   console.log(JSON.stringify({ before, after: trainer.memory(), result }));
 } else if (process.argv[2] === 'many') {
   const { trainer } = await trainerOf(spec);
@@ -77,8 +85,12 @@ if (process.argv[2] === 'measure') {
   }
   await runJob(() => trainer.step({ ...all[0]!, learningRate: 0 }));
   const before = { idleBytes: trainer.memory().idleBytes, rss: process.memoryUsage.rss() };
+  // Another trainer that is there does not keep it.
+  const other = await trainerOf(spec);
   trainer.dispose();
-  console.log(JSON.stringify({ rows, before, rss: process.memoryUsage.rss() }));
+  const { idleBytes } = other.trainer.memory();
+  const rss = await leastRss(before.rss - 0.8 * before.idleBytes);
+  console.log(JSON.stringify({ rows, before, after: { idleBytes, rss } }));
 } else {
   const [keepBytes, megabytes] = process.argv.slice(2).map(Number) as [number, number];
   const free = await trainerOf(spec);

@@ -9,7 +9,12 @@ namespace listwise::core::kernels::LISTWISE_ISA {
 // The lower or the upper halves of a and b: a number of a, one of b, the next of a, ...
 template <bool isUpper, size_t... I>
 static inline Vec interleave(Vec a, Vec b, std::index_sequence<I...>) {
+#if defined(__clang__)
   return __builtin_shufflevector(a, b, (I % 2 * lanes + isUpper * lanes / 2 + I / 2)...);
+#else  // GCC knows the other from version 12 on
+  return __builtin_shuffle(
+      a, b, IntVec{static_cast<int32_t>(I % 2 * lanes + isUpper * lanes / 2 + I / 2)...});
+#endif
 }
 
 // A square of registers. Interleaving row i with row i + lanes / 2 moves the numbers by one bit of

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -61,7 +62,16 @@ class PoolingAllocator final : public c10::Allocator {
 
   void removeKeeper() {
     const std::lock_guard lock(mutex_);
-    if (--keepers_ == 0 && users_ == 0) release();
+    --keepers_;
+    mapped_ -= std::exchange(aside_.bytes, 0);
+    auto unmapAll = [blocks = std::exchange(aside_.blocks, {})] {
+      for (const auto& [size, memory] : blocks) ::munmap(memory, size);
+    };
+    try {
+      std::thread(unmapAll).detach();
+    } catch (const std::exception&) {
+      unmapAll();
+    }
   }
 
   void setAside() {
@@ -72,6 +82,11 @@ class PoolingAllocator final : public c10::Allocator {
   void shrinkAside(size_t bytes) {
     const std::lock_guard lock(mutex_);
     while (aside_.bytes > bytes) unmapOne(aside_, std::prev(aside_.blocks.end()));
+  }
+
+  void makeWay(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    unmapAside(bytes);
   }
 
   int64_t bytesAside() {
@@ -131,7 +146,7 @@ class PoolingAllocator final : public c10::Allocator {
   }
 
   void* takeNew(size_t size) {
-    makeWay(size);
+    unmapAside(size);
     void* memory = map(size);
     if (memory == MAP_FAILED) {
       release();
@@ -196,7 +211,7 @@ class PoolingAllocator final : public c10::Allocator {
 
   // What was set aside shall not add to what is mapped: at least as much of it goes, the blocks of
   // about that size first, for the work under way seems to have no use for them.
-  void makeWay(size_t size) {
+  void unmapAside(size_t size) {
     for (size_t gone = 0; gone < size && !aside_.blocks.empty();) {
       auto block = aside_.blocks.lower_bound(size - gone);
       if (block == aside_.blocks.end()) --block;
@@ -248,6 +263,9 @@ void MemoryPool::setAside() {
 }
 void MemoryPool::shrinkAside(int64_t bytes) {
   PoolingAllocator::instance().shrinkAside(static_cast<size_t>(std::max<int64_t>(0, bytes)));
+}
+void MemoryPool::makeWay(int64_t bytes) {
+  PoolingAllocator::instance().makeWay(static_cast<size_t>(std::max<int64_t>(0, bytes)));
 }
 int64_t MemoryPool::bytesAside() {
   return PoolingAllocator::instance().bytesAside();

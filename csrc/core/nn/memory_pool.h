@@ -4,8 +4,9 @@
 namespace listwise::core::nn {
 
 // While one of these lives, large blocks that CPU tensors give back are kept and handed out again;
-// the last one to go frees them. Without it each of a step's matrices comes as fresh pages from the
-// system and goes back: the kernel spends a tenth to a fifth of the time on that.
+// the last one to go frees them, unless there is a Keeper. Without it each of a step's matrices
+// comes as fresh pages from the system and goes back: the kernel spends a tenth to a fifth of the
+// time on that.
 class MemoryPool {
  public:
   MemoryPool();
@@ -13,7 +14,9 @@ class MemoryPool {
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
-  // While one of these lives, what a job's pool would free stays for the next job, set aside.
+  // While one of these lives, what a job's pool would free stays for the next job, set aside. Each
+  // one that goes gives back all that was set aside, in a thread of its own: a gigabyte takes some
+  // tens of milliseconds.
   class Keeper {
    public:
     Keeper();
@@ -32,6 +35,8 @@ class MemoryPool {
   static void setAside();
   // Gives blocks that were set aside back to the system until they have no more than that.
   static void shrinkAside(int64_t bytes);
+  // Gives so much of them back, for memory that does not come from here.
+  static void makeWay(int64_t bytes);
   static int64_t bytesAside();
   // Gives all blocks that nobody uses back to the system, where memory is short.
   static void trim();

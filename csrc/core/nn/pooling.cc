@@ -21,10 +21,6 @@ at::Tensor divisors(const Packed& packed, Pooling pooling) {
   return lengths;
 }
 
-bool isOneToken(Pooling pooling) {
-  return pooling == Pooling::FirstToken || pooling == Pooling::LastToken;
-}
-
 Pooled largest(const at::Tensor& x, const Packed& packed) {
   const auto options = x.options().dtype(at::kFloat);
   Pooled out{at::empty({packed.count(), x.size(1)}, options),
@@ -40,6 +36,10 @@ Pooled largest(const at::Tensor& x, const Packed& packed) {
 
 }  // namespace
 
+bool readsOneToken(Pooling pooling) {
+  return pooling == Pooling::FirstToken || pooling == Pooling::LastToken;
+}
+
 at::Tensor tokensRead(const Packed& packed, Pooling pooling) {
   if (pooling == Pooling::FirstToken) return packed.starts;
   if (pooling == Pooling::LastToken) return packed.starts + packed.lengths - 1;
@@ -47,7 +47,7 @@ at::Tensor tokensRead(const Packed& packed, Pooling pooling) {
 }
 
 Pooled pool(const at::Tensor& x, const Packed& packed, Pooling pooling) {
-  if (isOneToken(pooling)) return {x.to(at::kFloat), {}};
+  if (readsOneToken(pooling)) return {x.to(at::kFloat), {}};
   if (pooling == Pooling::Max) return largest(x, packed);
   auto states = x.to(at::kFloat);
   if (pooling == Pooling::WeightedMean) states = states * placesFromOne(packed);
@@ -58,7 +58,7 @@ Pooled pool(const at::Tensor& x, const Packed& packed, Pooling pooling) {
 
 at::Tensor poolBackward(const at::Tensor& dRows, const Packed& packed, Pooling pooling,
                         const at::Tensor& chosen) {
-  if (isOneToken(pooling)) return dRows;
+  if (readsOneToken(pooling)) return dRows;
   if (pooling == Pooling::Max) {
     return at::zeros({packed.tokens(), dRows.size(1)}, dRows.options()).scatter_(0, chosen, dRows);
   }

@@ -12,7 +12,10 @@ struct Pooled {
       chosen;  // Pooling::Max: int64 [n, H], the token that each number is from; or undefined
 };
 
-// The one token that stands for each text, [n]; undefined where pooling reads all of them.
+// Whether one token stands for each text.
+bool readsOneToken(Pooling pooling);
+
+// That token, [n]; undefined where pooling reads all of them.
 at::Tensor tokensRead(const Packed& packed, Pooling pooling);
 
 // The states of tokensRead [n, H], or of all tokens [T, H], to one row a text.

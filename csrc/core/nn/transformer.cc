@@ -240,6 +240,14 @@ int64_t Transformer::traceBytesPerToken() const {
   return a.layers * perBlock + number * a.hiddenSize + 8;
 }
 
+int64_t Transformer::traceBytes(int64_t tokens, int64_t rows) const {
+  const auto& a = architecture_;
+  const int64_t number = static_cast<int64_t>(parameters_.view("embeddings.word").element_size());
+  // sum1, middle, inner and sum2, and the statistics of both norms.
+  const int64_t afterAttention = number * (3 * a.hiddenSize + a.innerSize()) + 4 * 4;
+  return tokens * traceBytesPerToken() - (tokens - rows) * afterAttention;
+}
+
 // The matrices of a block's backward pass and the transposed copies that the products of the
 // weights make. Not all live at once, but the pool's free blocks of one size do not serve requests
 // for another.

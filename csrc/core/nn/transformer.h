@@ -58,8 +58,10 @@ class Transformer {
   void backward(at::Tensor dHidden, const Packed& packed, Trace& trace,
                 const at::Tensor& gradient) const;
 
-  // Bytes of a trace for each token, at most.
+  // Bytes of a trace for each token, where the states of all are asked for.
   int64_t traceBytesPerToken() const;
+  // Bytes of the trace of so many tokens, of which the states of `rows` are asked for.
+  int64_t traceBytes(int64_t tokens, int64_t rows) const;
   // Bytes for each token that a backward pass takes beside the trace; a forward pass takes less.
   int64_t workBytesPerToken() const;
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { selectCandidates } from '../lib/candidates/selection.js';
@@ -48,7 +48,7 @@ describe('readHumanQueries', () => {
       ['c', 'is contained in a'],
     ]);
     const read = await readHumanQueries(directory, 'train', {
-      ...{ corpus: await corpus, unusable, tested: new Set(['of-test']) },
+      ...{ corpus: await corpus, unusable, isTested: ({ id }) => id === 'of-test' },
     });
     expect(read.queries).to.deep.equal([{ id: 'human:1', type: 'human', text: 'text of 1', relevant: ['b', 'a'] }]);
     expect(read.unusable).to.deep.equal([
@@ -182,6 +182,35 @@ describe('specialize with human queries', function () {
     const dropped = lines(join(directory, 'dropped.jsonl')).map((line) => JSON.parse(line));
     expect(dropped.find(({ query }) => query === 'human:t7')).to.include({ filter: 'test query' });
     expect((stages.training!.counts as { steps: number }).steps).to.equal(3);
+  });
+
+  it('does not train on what another directory tests, which it knows by its words', async () => {
+    const data = join(temporaryDirectory(), 'data');
+    cpSync(collection, data, { recursive: true });
+    const [tested, other] = lines(join(collection, 'queries.jsonl'))
+      .map((line) => JSON.parse(line))
+      .filter(({ _id }) => _id.startsWith('h'));
+    // The second is not judged, so it is not tested.
+    const inData = [
+      { _id: 'q1', text: `${tested.text.toUpperCase()} ?` },
+      { _id: 'q2', text: other.text },
+    ];
+    writeFileSync(join(data, 'queries.jsonl'), jsonl(inData));
+    writeFileSync(join(data, 'qrels', 'test.tsv'), 'query-id\tcorpus-id\tscore\nq1\tp1\t1\n');
+    const given = tinyRun({ collection, model, queries: undefined, humanQueries: collection, data, until: 'queries' });
+    const { directory, stages } = await specialize(given);
+    const dropped = lines(join(directory, 'queries.dropped.jsonl')).map((line) => JSON.parse(line));
+    expect(dropped.filter(({ filter }) => filter === 'test query').map(({ query }) => query)).to.deep.equal([
+      `human:${tested._id}`,
+    ]);
+    const kept = lines(join(directory, 'queries.jsonl')).map((line) => JSON.parse(line).id);
+    expect(kept).to.include(`human:${other._id}`);
+    // Another test set, other queries to train on.
+    writeFileSync(join(data, 'queries.jsonl'), jsonl([{ _id: 'q1', text: other.text }]));
+    const again = await specialize(given);
+    expect(again.stages.queries!.counts).to.deep.equal(stages.queries!.counts);
+    const left = lines(join(directory, 'queries.jsonl')).map((line) => JSON.parse(line).id);
+    expect(left).to.include(`human:${tested._id}`).and.to.not.include(`human:${other._id}`);
   });
 
   it('mixes them with written ones', async () => {

@@ -67,8 +67,18 @@ export const trainingOptions: readonly OptionSpec[] = [
     choices: ['loss', 'nDCG@10'],
     help: 'what stops training and chooses the weights: on dev, or on --dev-data (default: loss)',
   },
-  { name: 'queryMaxLength', kind: 'whole', value: 'tokens', help: 'longest query (default: 64)' },
-  { name: 'passageMaxLength', kind: 'whole', value: 'tokens', help: 'longest passage (default: 512)' },
+  {
+    name: 'queryMaxLength',
+    kind: 'whole',
+    value: 'tokens',
+    help: "longest query (default: 64, or the model's own if less)",
+  },
+  {
+    name: 'passageMaxLength',
+    kind: 'whole',
+    value: 'tokens',
+    help: "longest passage (default: 512, or the model's own if less)",
+  },
   {
     name: 'tokenBudget',
     kind: 'whole',

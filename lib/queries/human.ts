@@ -4,6 +4,7 @@ import { DataError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readQrels, readQueries } from '../formats/beir.js';
 import type { LongWork, Query } from '../types.js';
+import { wordsOf } from './words.js';
 
 /** The type under which people's queries are counted and normalised. */
 export const HUMAN = 'human';
@@ -19,6 +20,29 @@ export interface HumanQueries {
   unusable: { id: string; filter: DropFilter; reason: string }[];
 }
 
+/** The queries that one split of a BEIR directory judges, and that are not to be trained on. */
+export interface TestQueries {
+  ids: ReadonlySet<string>;
+  /** What they say, by `said`. */
+  texts: ReadonlySet<string>;
+}
+
+/** @throws NotFoundError or DataError as readQueries and readQrels do */
+export async function readTestQueries(
+  directory: string,
+  split: string,
+  { signal }: Pick<LongWork, 'signal'>,
+): Promise<TestQueries> {
+  const ids = new Set((await readQrels(directory, split, { signal })).keys());
+  const queries = await readQueries(directory, { signal });
+  return { ids, texts: new Set(queries.filter(({ id }) => ids.has(id)).map(({ text }) => said(text))) };
+}
+
+/** A query's words: what it says without regard to case and punctuation. */
+export function said(text: string): string {
+  return wordsOf(text).join(' ') || text;
+}
+
 /** Why passages are no candidates, by id: a map will do. */
 export type Reasons = Pick<ReadonlyMap<string, string>, 'has' | 'get'>;
 
@@ -26,8 +50,8 @@ export interface HumanQueryOptions extends Pick<LongWork, 'signal'> {
   corpus: Corpus;
   /** Passages that are no candidates, and why. */
   unusable: Reasons;
-  /** Queries of the test set, by the ids that `queries.jsonl` has, which must not be trained on. Default none. */
-  tested?: ReadonlySet<string>;
+  /** Whether a query is one of the test set, which must not be trained on. Default: none is. */
+  isTested?: (query: Pick<Query, 'id' | 'text'>) => boolean;
 }
 
 /**
@@ -38,7 +62,7 @@ export interface HumanQueryOptions extends Pick<LongWork, 'signal'> {
 export async function readHumanQueries(
   directory: string,
   split: string,
-  { corpus, unusable, tested = new Set(), signal }: HumanQueryOptions,
+  { corpus, unusable, isTested = () => false, signal }: HumanQueryOptions,
 ): Promise<HumanQueries> {
   const qrels = await readQrels(directory, split, { signal });
   const result: HumanQueries = { queries: [], unusable: [] };
@@ -53,7 +77,7 @@ export async function readHumanQueries(
     known += there.length;
     const usable = there.filter((passage) => !unusable.has(passage));
     const name = `${HUMAN}:${id}`;
-    const against = reasonAgainst({ isTested: tested.has(id), relevant, there, usable, unusable });
+    const against = reasonAgainst({ isTested: isTested({ id, text }), relevant, there, usable, unusable });
     if (against) result.unusable.push({ id: name, ...against });
     else result.queries.push({ id: name, type: HUMAN, text, relevant: usable });
   }

@@ -4,7 +4,7 @@ import { sampleIds } from '../corpus/sample.js';
 import { readQrels, readQueries } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { hashTexts } from '../hashes.js';
-import { HUMAN, readHumanQueries } from '../queries/human.js';
+import { HUMAN, readHumanQueries, readTestQueries, said } from '../queries/human.js';
 import { writeRunQueries } from '../queries/kept.js';
 import { readWrittenQueries } from '../queries/written.js';
 import type { Query } from '../types.js';
@@ -57,11 +57,12 @@ interface Kept {
 }
 
 function sourcesOf(bench: Workbench): Record<string, InputSource> {
-  const { queries, humanQueries } = bench.options;
+  const { queries, humanQueries, data } = bench.options;
   const sources: Record<string, InputSource> = {};
   if (queries !== undefined) sources.queries = bench.fileSource(queries, 'a JSON Lines file of written queries');
   if (humanQueries !== undefined) {
     sources['human queries'] = { path: humanQueries, hash: () => hashHumanQueries(bench.options) };
+    if (data !== undefined) sources['test queries'] = { path: data, hash: () => hashTestQueries(bench.options) };
   }
   return sources;
 }
@@ -73,19 +74,29 @@ async function hashHumanQueries({ humanQueries, humanSplit, signal }: SettledOpt
   return hashTexts([...queries.map(({ id, text }) => JSON.stringify([id, text])), ...judged], signal);
 }
 
+async function hashTestQueries({ data, split, signal }: SettledOptions): Promise<string> {
+  const { ids, texts } = await readTestQueries(data!, split, { signal });
+  return hashTexts([...ids, '', ...texts], signal);
+}
+
 async function keepHuman(bench: Workbench): Promise<Kept> {
-  const { humanQueries, humanSplit, data, split, signal } = bench.options;
+  const { humanQueries, humanSplit, signal } = bench.options;
   if (humanQueries === undefined) return { kept: [], dropped: [] };
-  const tested =
-    data !== undefined && resolve(data) === resolve(humanQueries)
-      ? new Set((await readQrels(data, split, { signal })).keys())
-      : undefined;
+  const isTested = await testedBy(bench.options);
   const unusable = await bench.unusable();
-  const read = await readHumanQueries(humanQueries, humanSplit, { corpus: bench.corpus, unusable, tested, signal });
+  const read = await readHumanQueries(humanQueries, humanSplit, { corpus: bench.corpus, unusable, isTested, signal });
   const dropped = read.unusable.map(
     ({ id, ...why }): DroppedQuery => ({ query: id, type: HUMAN, stage: 'queries', ...why }),
   );
   return { kept: read.queries, dropped };
+}
+
+/** Whether the test set has a query: by its id where it lies in the same directory, and wherever it lies by its words. */
+async function testedBy({ data, split, humanQueries, signal }: SettledOptions) {
+  if (data === undefined) return undefined;
+  const { ids, texts } = await readTestQueries(data, split, { signal });
+  const isSame = resolve(data) === resolve(humanQueries!);
+  return ({ id, text }: Pick<Query, 'id' | 'text'>) => (isSame && ids.has(id)) || texts.has(said(text));
 }
 
 /** @param byLlm the file that a language model filled */

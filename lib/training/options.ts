@@ -42,7 +42,7 @@ export interface TrainingOptions
   chooseBy?: ChooseBy;
   /** Which judgements of `devData`. Default 'dev'. */
   devSplit?: string;
-  /** Longest query and passage in tokens, special tokens included. Defaults 64 and 512, or the model's most if less. */
+  /** Longest query and passage in tokens, special tokens included. Defaults 64 and 512, or the model's own if less. */
   queryMaxLength?: number;
   passageMaxLength?: number;
   /** Called after each step with what log.jsonl gets. */

@@ -73,15 +73,14 @@ async function train({ model, options, sources, lengths, started }: EmbedderRun)
   return result as TrainingResult;
 }
 
-/** Defaults are cut to what the model can read; what the caller asked for is refused if it cannot. */
+/** Defaults are cut to the length that the model is made for; what the caller asked for is refused if it cannot be read. */
 function settleLengths(
   { queryMaxLength, passageMaxLength }: SettledOptions,
-  { directory, tokenizer }: EmbeddingModel,
+  { settings, tokenizer }: EmbeddingModel,
 ): { queryMaxLength: number; passageMaxLength: number } {
-  const { maxPositions } = directory.architecture;
   const lengths = {
-    queryMaxLength: queryMaxLength ?? Math.min(64, maxPositions),
-    passageMaxLength: passageMaxLength ?? Math.min(512, maxPositions),
+    queryMaxLength: queryMaxLength ?? Math.min(64, settings.queryMaxLength),
+    passageMaxLength: passageMaxLength ?? Math.min(512, settings.maxLength),
   };
   tokenizer.checkMaxLength(lengths.queryMaxLength, 'queryMaxLength');
   tokenizer.checkMaxLength(lengths.passageMaxLength, 'passageMaxLength');

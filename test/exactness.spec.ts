@@ -159,7 +159,12 @@ describe('a training step', () => {
     expect(first!.result.keptBytes / mean!.result.keptBytes).to.be.within(0.5, 0.9);
   });
 
-  it('has the same gradient the way a GPU computes InfoNCE, over several blocks of passages', async () => {
+  for (const contrastiveWeight of [0.5, 0]) {
+    it(`has the same gradient the way a GPU computes losses, over several blocks (InfoNCE × ${contrastiveWeight})`, () =>
+      expectSameOnDevice(contrastiveWeight));
+  }
+
+  async function expectSameOnDevice(contrastiveWeight: number): Promise<void> {
     const listLength = 6;
     const rows = Int32Array.from({ length: 250 * listLength }, (_, slot) => (slot * 7) % 1200);
     const batch: BatchArgs = {
@@ -168,28 +173,33 @@ describe('a training step', () => {
       rows,
       teacher: Float64Array.from(rows, (_, slot) => [0.9, 0.8, 0.5, 0.3, 0.2, 0.1][slot % listLength]!),
       ...{ listLength, pooling: 'mean', tokenBudget: 4096, keepBytes: 2 ** 30 },
-      loss: { ...loss, contrastiveTemperature: 0.01 },
+      loss: { ...loss, contrastiveTemperature: 0.01, contrastiveWeight },
     };
     const expected = await stepOnce(batch, { kernels: 'portable' });
     const device = await stepOnce(batch, { kernels: 'device' });
-    expect(expected.result.contrastive).to.be.above(0.1);
+    expect(expected.result.gradNorm).to.be.above(0.1);
     expectClose([device.result.loss], [expected.result.loss], { rtol: 1e-5 }, 'loss');
     for (const [name, gradient] of expected.gradients) {
       const atol = name.endsWith('key.bias') ? 1e-5 * expected.result.gradNorm : 1e-4 * norm(gradient);
       expectClose(device.gradients.get(name)!, gradient, { atol }, `gradient of ${name}`);
     }
-  });
+  }
 
-  it('without a weight for InfoNCE computes the slots alone, to the same gradient', async () => {
+  for (const kernels of ['fused', 'device'] as const) {
+    it(`without a weight for InfoNCE computes the slots alone, to the same gradient (${kernels})`, () =>
+      expectSlotsAlone(kernels));
+  }
+
+  async function expectSlotsAlone(kernels: EncoderSpec['kernels']): Promise<void> {
     const batch = await repeatedBatch();
-    const sparse = await stepOnce({ ...batch, loss: { ...loss, contrastiveWeight: 0 } });
+    const sparse = await stepOnce({ ...batch, loss: { ...loss, contrastiveWeight: 0 } }, { kernels });
     // Too small a weight to show, but one that has every score computed.
     const dense = await stepOnce({ ...batch, loss: { ...loss, contrastiveWeight: 1e-30 } });
     expect(sparse.result).to.not.have.property('contrastive');
     expect(dense.result.contrastive).to.be.above(0.1);
     expect(sparse.result.gradNorm).to.be.above(0.1);
     expectSameStep({ ...sparse, result: { ...sparse.result, contrastive: dense.result.contrastive! } }, dense);
-  });
+  }
 
   for (const [pooling, layers] of [
     ['mean', 2],

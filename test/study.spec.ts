@@ -209,7 +209,15 @@ describe('study', function () {
 
   it('takes over the stages of specialize, and asks before it loses trained variants', async () => {
     const given = studyOptions({ variants: ['both'] });
-    const shared = tinyRun({ collection, model, humanQueries: collection, devShare: 0.2, until: 'lists' });
+    // With the same test set: its queries are not to be trained on.
+    const shared = tinyRun({
+      collection,
+      model,
+      humanQueries: collection,
+      data: collection,
+      devShare: 0.2,
+      until: 'lists',
+    });
     await specialize({ ...shared, output: given.output });
     const { did } = await runStudy(given);
     expect(did.slice(0, 6).every((event) => event.endsWith(' reused'))).to.equal(true);

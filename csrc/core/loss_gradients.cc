@@ -1,5 +1,6 @@
 #include "loss_gradients.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "list_entries.h"
@@ -26,6 +28,48 @@ namespace {
 constexpr int64_t blockNumbers = int64_t{1} << 20;
 constexpr int64_t mostBlockRows = 1024;
 constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// The rows of queries and of a block of passages that slots join, on the CPU, where library
+// operations on so few numbers at a time take longer than the sums.
+struct SlotRows {
+  const double* queries;
+  const double* passages;
+  int64_t dimension;
+  const int64_t* query;  // of each slot
+  const int64_t* row;
+  int64_t count;
+
+  // Calls with[i, its query's row, its passage's row].
+  template <class With>
+  void each(int64_t first, int64_t last, With with) const {
+    for (int64_t i = first; i < last; ++i)
+      with(i, queries + query[i] * dimension, passages + row[i] * dimension);
+  }
+};
+
+void scoreSlots(const SlotRows& slots, const int64_t* slot, double* scores) {
+  at::parallel_for(0, slots.count, 64, [&](int64_t first, int64_t last) {
+    slots.each(first, last, [&](int64_t i, const double* q, const double* p) {
+      scores[slot[i]] = std::inner_product(q, q + slots.dimension, p, 0.0);
+    });
+  });
+}
+
+// Threads take columns, so that no two write to one number and the order of the sums is fixed.
+void addSlotGradients(const SlotRows& slots, const double* weights, double* gradQueries,
+                      double* gradPassages) {
+  const int64_t d = slots.dimension;
+  at::parallel_for(0, d, 64, [&](int64_t first, int64_t last) {
+    slots.each(0, slots.count, [&](int64_t i, const double* q, const double* p) {
+      double* dq = gradQueries + slots.query[i] * d;
+      double* dp = gradPassages + slots.row[i] * d;
+      for (int64_t c = first; c < last; ++c) {
+        dq[c] += weights[i] * p[c];
+        dp[c] += weights[i] * q[c];
+      }
+    });
+  });
+}
 
 // One batch's losses; the passes share what is below.
 class Batch {
@@ -44,6 +88,10 @@ class Batch {
   // Calls step(range, embeddings of the range) for each block of passages.
   template <class Step>
   void eachBlock(const CancelToken& cancel, Step step);
+  // Of the slots alone: their scores, and their share of the gradient of queries and of a block.
+  void scoreSlotsOf(Range range, const at::Tensor& p);
+  void addSlotGradientsOf(Range range, const at::Tensor& p, at::Tensor& gradient);
+  SlotRows rowsOf(const ListEntries::Block& entries, const at::Tensor& p) const;
   // Calls step(queries' embeddings, passages' embeddings, entries) for some slots of a block at a
   // time.
   template <class Step>
@@ -80,7 +128,7 @@ Batch::Batch(const LossTask& task)
       n_(task.queries.size(0)),
       u_(task.passages.size(0)),
       length_(task.lists.length),
-      precision_(task.contrastive ? task.precision : at::kDouble),
+      precision_(task.asDevice && task.contrastive ? at::kFloat : at::kDouble),
       q_(task.queries.to(precision_)),
       blockRows_(std::clamp<int64_t>(blockNumbers / std::max<int64_t>(1, n_), 1,
                                      std::min(u_, mostBlockRows))) {
@@ -138,6 +186,44 @@ void Batch::eachSlots(Range range, const at::Tensor& p, Step step) const {
   }
 }
 
+SlotRows Batch::rowsOf(const ListEntries::Block& entries, const at::Tensor& p) const {
+  return {q_.const_data_ptr<double>(),
+          p.const_data_ptr<double>(),
+          q_.size(1),
+          entries.queries.const_data_ptr<int64_t>(),
+          entries.rows.const_data_ptr<int64_t>(),
+          entries.count};
+}
+
+void Batch::scoreSlotsOf(Range range, const at::Tensor& p) {
+  if (!task_.asDevice) {
+    const auto entries = slots_.block(range.begin, range.end);
+    if (entries.count == 0) return;
+    scoreSlots(rowsOf(entries, p), entries.slots.const_data_ptr<int64_t>(),
+               slotScores_.mutable_data_ptr<double>());
+    return;
+  }
+  eachSlots(range, p, [&](const at::Tensor& q, const at::Tensor& rows, const auto& entries) {
+    slotScores_.index_copy_(0, entries.slots, (q * rows).sum(1));
+  });
+}
+
+void Batch::addSlotGradientsOf(Range range, const at::Tensor& p, at::Tensor& gradient) {
+  if (!task_.asDevice) {
+    const auto entries = slots_.block(range.begin, range.end);
+    if (entries.count == 0) return;
+    const auto weights = slotGradient_.index_select(0, entries.slots);
+    addSlotGradients(rowsOf(entries, p), weights.const_data_ptr<double>(),
+                     gradQueries_.mutable_data_ptr<double>(), gradient.mutable_data_ptr<double>());
+    return;
+  }
+  eachSlots(range, p, [&](const at::Tensor& q, const at::Tensor& rows, const auto& entries) {
+    const auto weights = slotGradient_.index_select(0, entries.slots).unsqueeze(1);
+    gradQueries_.index_add_(0, entries.queries, rows * weights);
+    gradient.index_add_(0, entries.rows, q * weights);
+  });
+}
+
 // [N, rows], in the one block there is for scores.
 at::Tensor Batch::scoresOf(const at::Tensor& p) {
   auto scores = scoreBlock_.narrow(0, 0, n_ * p.size(0)).view({n_, p.size(0)});
@@ -165,9 +251,7 @@ void Batch::addToSums(at::Tensor& scores, Range range) {
 Losses Batch::forward(const CancelToken& cancel) {
   eachBlock(cancel, [&](Range range, const at::Tensor& p) {
     if (!task_.contrastive) {
-      eachSlots(range, p, [&](const at::Tensor& q, const at::Tensor& rows, const auto& entries) {
-        slotScores_.index_copy_(0, entries.slots, (q * rows).sum(1));
-      });
+      scoreSlotsOf(range, p);
       return;
     }
     auto scores = scoresOf(p);
@@ -236,11 +320,7 @@ void Batch::backward(const CancelToken& cancel) {
       at::mm_out(gradient, scores.t(), q_);
     } else {
       gradient.zero_();
-      eachSlots(range, p, [&](const at::Tensor& q, const at::Tensor& rows, const auto& entries) {
-        const auto weights = slotGradient_.index_select(0, entries.slots).unsqueeze(1);
-        gradQueries_.index_add_(0, entries.queries, rows * weights);
-        gradient.index_add_(0, entries.rows, q * weights);
-      });
+      addSlotGradientsOf(range, p, gradient);
     }
     if (task_.isWritten != nullptr) *task_.isWritten = true;
     auto out = task_.gradPassages.narrow(0, range.begin, range.rows());

@@ -13,9 +13,10 @@ struct LossTask {
   const LossOptions& options;
   // Whether the contrastive loss is computed. Without it the work is that of the N x L slots.
   bool contrastive = true;
-  // Of the scores of all queries with all passages, where the contrastive loss wants them: of their
-  // products, exponentials and gradient.
-  at::ScalarType precision = at::kDouble;
+  // As on a GPU: by library operations, and where the contrastive loss wants the scores of all
+  // queries with all passages, they, their exponentials and their gradient are fp32. Most GPUs have
+  // little for double precision, and embeddings come in no more.
+  bool asDevice = false;
   // Filled where defined, both or none. They may be the embeddings themselves: a block is read
   // before it is written.
   at::Tensor gradQueries = {};
@@ -44,7 +45,7 @@ struct LossTask {
 //
 // Scores are computed twice over blocks of passages, once for L and S and once for the gradient, so
 // that memory is O((N + U) d) and never N x U. Sums over passages, the lists' softmaxes
-// and the losses are double throughout, and so is all else unless `precision` is fp32; embeddings
+// and the losses are double throughout, and so is all else but `asDevice`; embeddings
 // may be fp32.
 Losses computeLosses(const LossTask& task, const CancelToken& cancel);
 

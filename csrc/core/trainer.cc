@@ -27,10 +27,7 @@ struct Trainer::Impl {
   void checkTexts(const PackedTexts& texts, const char* name) const;
   // Gradient and moments, before anything is computed: without room for them there is no step.
   void makeState();
-  // Most GPUs have little for double precision; fp32 is no less than what embeddings come in.
-  at::ScalarType lossPrecision() const {
-    return nn::computesAsDevice(encoder.spec) ? at::kFloat : at::kDouble;
-  }
+  bool computesAsDevice() const { return nn::computesAsDevice(encoder.spec); }
 
   // What a micro-batch of so many tokens takes beside what is kept of others.
   int64_t microBatchBytes(int64_t tokens) const {
@@ -109,7 +106,7 @@ PassOptions passOptions(const TrainingBatch& batch) {
 
 struct Purpose {
   bool isStep;
-  at::ScalarType precision;
+  bool asDevice;  // see LossTask
   // Set once the gradient has taken the place of some embeddings.
   bool* isWritten = nullptr;
 };
@@ -121,7 +118,7 @@ Losses lossesOf(const at::Tensor& rows, const EmbeddingTask& task, Purpose purpo
   const auto queries = rows.narrow(0, 0, n);
   const auto passages = rows.narrow(0, n, rows.size(0) - n);
   LossTask work{queries, passages, task.lists, task.loss};
-  work.precision = purpose.precision;
+  work.asDevice = purpose.asDevice;
   if (purpose.isStep) {
     work.contrastive = task.loss.contrastiveWeight > 0;
     work.gradQueries = queries;
@@ -146,8 +143,8 @@ Losses lossesOf(const at::Tensor& rows, const TrainingBatch& batch, Purpose purp
 
 // Embeddings give way to their gradient block by block, so where memory runs out after the first of
 // them, all are made again.
-Losses lossAndGradient(at::Tensor& rows, const TrainingBatch& batch, BatchPass& pass,
-                       at::ScalarType precision, const CancelToken& cancel) {
+Losses lossAndGradient(at::Tensor& rows, const TrainingBatch& batch, BatchPass& pass, bool asDevice,
+                       const CancelToken& cancel) {
   bool isWritten = false;
   const auto losses = pass.withRoom([&] {
     if (std::exchange(isWritten, false)) {
@@ -155,7 +152,7 @@ Losses lossAndGradient(at::Tensor& rows, const TrainingBatch& batch, BatchPass& 
       rows = pass.forward();
       nn::MemoryPool::trim();
     }
-    return lossesOf(rows, batch, {true, precision, &isWritten}, cancel);
+    return lossesOf(rows, batch, {true, asDevice, &isWritten}, cancel);
   });
   if (!std::isfinite(losses.loss)) {
     throw Error("NOT_FINITE", "Expected a finite loss but it is " + std::to_string(losses.loss) +
@@ -186,7 +183,8 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   BatchPass pass(impl_->encoder, texts, passOptions(batch), impl_->progress, cancel);
   auto rows = pass.forward();
   nn::MemoryPool::setAside();
-  static_cast<Losses&>(result) = lossAndGradient(rows, batch, pass, impl_->lossPrecision(), cancel);
+  static_cast<Losses&>(result) =
+      lossAndGradient(rows, batch, pass, impl_->computesAsDevice(), cancel);
   nn::MemoryPool::setAside();
   pass.backward(rows, impl_->gradient);
   nn::MemoryPool::setAside();
@@ -213,7 +211,7 @@ Losses Trainer::evaluate(const TrainingBatch& batch, const CancelToken& cancel) 
   BatchPass pass(impl_->encoder, texts, options, impl_->progress, cancel);
   const auto rows = pass.forward();
   nn::MemoryPool::setAside();
-  return lossesOf(rows, batch, {false, impl_->lossPrecision()}, cancel);
+  return lossesOf(rows, batch, {false, impl_->computesAsDevice()}, cancel);
 }
 
 TrainerMemory Trainer::memory() const {

@@ -47,7 +47,10 @@ async function inOwnProcess(name: string): Promise<Result> {
 
 const comparisons = [...(await encoderComparisons()), ...lossComparisons(), ...searchComparisons()];
 if (only !== undefined) {
-  const measured = await measure(comparisons.find(({ name }) => name === only)!, rounds);
+  const comparison = comparisons.find(({ name }) => name === only);
+  if (!comparison)
+    throw new Error(`Expected one of ${comparisons.map(({ name }) => name).join('; ')} but received ${only}.`);
+  const measured = await measure(comparison, rounds);
   console.log(JSON.stringify({ ...measured, peakBytes: process.resourceUsage().maxRSS * 1024 } satisfies Result));
 } else {
   const environment = { ...native().environment(), processor: cpus()[0]?.model, cores: cpus().length };

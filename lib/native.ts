@@ -113,7 +113,10 @@ export interface StepFacts {
   tokenBudget: number;
   /** The most bytes of activations that were kept for the backward pass. */
   keptBytes: number;
-  /** Most bytes of matrices, the pool's included, beside weights, gradient, moments and what lay idle from earlier; 0 where a GPU cannot tell. */
+  /**
+   * Most bytes of matrices, the pool's included, beside weights, gradient, moments and what lay idle from earlier; 0 where
+   * a GPU cannot tell.
+   */
   peakBytes: number;
   /** How often memory ran out. Each time, what was kept is let go, the budget halved and the micro-batch repeated. */
   shortages: number;
@@ -126,7 +129,7 @@ export interface StepResult extends StepFacts, Omit<Losses, 'contrastive'> {
 
 /** What a step's memory is made of, for planning `tokenBudget` and `keepBytes`. All in bytes. */
 export interface TrainerMemory {
-  /** Activations of one token, if they are kept for the backward pass; at most, for pooling that reads one token a text has fewer. */
+  /** Activations of one token, if they are kept for the backward pass. Fewer are, where pooling reads one token a text. */
   traceBytesPerToken: number;
   /** What each token of the micro-batch under way takes beside them, at most. */
   workBytesPerToken: number;

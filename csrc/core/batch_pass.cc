@@ -133,10 +133,7 @@ void BatchPass::makeRoom(const std::exception_ptr& exception, size_t failed, int
     throw Error("OUT_OF_MEMORY",
                 "Out of memory with a single text of " + std::to_string(tokens) +
                     " tokens and nothing kept beside it, which takes about " +
-                    std::to_string((tokens * (encoder_.transformer.traceBytesPerToken() +
-                                              encoder_.transformer.workBytesPerToken()) >>
-                                    20) +
-                                   1) +
+                    std::to_string((encoder_.transformer.microBatchBytes(tokens) >> 20) + 1) +
                     " MB; use shorter texts, a smaller batch or a machine with more memory. (" +
                     messageOf(exception) + ")");
   }

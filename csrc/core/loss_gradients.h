@@ -44,9 +44,9 @@ struct LossTask {
 //   slot.
 //
 // Scores are computed twice over blocks of passages, once for L and S and once for the gradient, so
-// that memory is O((N + U) d) and never N x U. Sums over passages, the lists' softmaxes
-// and the losses are double throughout, and so is all else but `asDevice`; embeddings
-// may be fp32.
+// that memory is O((N + U) d) and never N x U. Sums over passages, the lists'
+// softmaxes and the losses are double throughout, and so is all else unless `asDevice` says
+// otherwise; embeddings may be fp32.
 Losses computeLosses(const LossTask& task, const CancelToken& cancel);
 
 // What computeLosses takes for each query, for each slot of its list, and whatever the batch,

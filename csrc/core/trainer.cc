@@ -29,12 +29,6 @@ struct Trainer::Impl {
   void makeState();
   bool computesAsDevice() const { return nn::computesAsDevice(encoder.spec); }
 
-  // What a micro-batch of so many tokens takes beside what is kept of others.
-  int64_t microBatchBytes(int64_t tokens) const {
-    return tokens *
-           (encoder.transformer.traceBytesPerToken() + encoder.transformer.workBytesPerToken());
-  }
-
   Encoder::Impl& encoder;
   // The next step's activations take the pages of this one's.
   nn::MemoryPool::Keeper keeper;
@@ -175,8 +169,8 @@ StepResult Trainer::step(const TrainingBatch& batch, double learningRate,
   StepResult result;
   result.tokens = texts.tokens();
   // Others may have taken memory since the last step, so that this one was planned with less.
-  nn::MemoryPool::shrinkAside(batch.keepBytes +
-                              impl_->microBatchBytes(std::min(batch.tokenBudget, result.tokens)));
+  const int64_t most = std::min(batch.tokenBudget, result.tokens);
+  nn::MemoryPool::shrinkAside(batch.keepBytes + impl_->encoder.transformer.microBatchBytes(most));
   impl_->makeState();
   const PeakMemory peak(impl_->encoder.spec.device);
   impl_->progress.start(BatchPass::work(result.tokens));

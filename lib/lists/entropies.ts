@@ -1,6 +1,11 @@
 import { breather } from '../event-loop.js';
-import { Random } from '../random.js';
-import { listEntropy, matchTemperature, meanEntropy, type TemperatureMatch } from '../training/temperature.js';
+import {
+  listEntropy,
+  matchTemperature,
+  meanEntropy,
+  type TemperatureMatch,
+  temperatureSample,
+} from '../training/temperature.js';
 import type { LongWork, TrainingList } from '../types.js';
 import type { EntropyReport } from './teacher-report.js';
 
@@ -34,7 +39,7 @@ export async function measureEntropies(
   student: StudentScores,
   { teacherTemperature: wanted, studentTemperature, temperatureLists, seed, signal }: EntropyOptions,
 ): Promise<Entropies> {
-  const sample = sampleOf(lists, temperatureLists, seed);
+  const sample = Array.from(temperatureSample(lists.length, temperatureLists, seed), (place) => lists[place]!);
   const listLength = sample[0]!.passages.length;
   const scores = {
     teacher: new Float64Array(sample.length * listLength),
@@ -73,9 +78,4 @@ function meanOf({ lists, ...sums }: EntropyReport): EntropyReport {
   const mean = (sum: number) => sum / lists;
   const { teacher, student, flat, peaked } = sums;
   return { lists, teacher: mean(teacher), student: mean(student), flat: mean(flat), peaked: mean(peaked) };
-}
-
-function sampleOf(lists: readonly TrainingList[], most: number, seed: number): readonly TrainingList[] {
-  if (lists.length <= most) return lists;
-  return Array.from(Random.for(seed, 'temperature').sample(lists.length, most), (place) => lists[place]!);
 }

@@ -4,7 +4,7 @@ import { DataError } from '../errors.js';
 import { breather } from '../event-loop.js';
 import { readQrels, readQueries } from '../formats/beir.js';
 import type { LongWork, Query } from '../types.js';
-import { wordsOf } from './words.js';
+import { duplicateKey } from './reply-check.js';
 
 /** The type under which people's queries are counted and normalised. */
 export const HUMAN = 'human';
@@ -23,7 +23,7 @@ export interface HumanQueries {
 /** The queries that one split of a BEIR directory judges, and that are not to be trained on. */
 export interface TestQueries {
   ids: ReadonlySet<string>;
-  /** What they say, by `said`. */
+  /** What they say, by `duplicateKey`. */
   texts: ReadonlySet<string>;
 }
 
@@ -35,12 +35,7 @@ export async function readTestQueries(
 ): Promise<TestQueries> {
   const ids = new Set((await readQrels(directory, split, { signal })).keys());
   const queries = await readQueries(directory, { signal });
-  return { ids, texts: new Set(queries.filter(({ id }) => ids.has(id)).map(({ text }) => said(text))) };
-}
-
-/** A query's words: what it says without regard to case and punctuation. */
-export function said(text: string): string {
-  return wordsOf(text).join(' ') || text;
+  return { ids, texts: new Set(queries.filter(({ id }) => ids.has(id)).map(({ text }) => duplicateKey(text))) };
 }
 
 /** Why passages are no candidates, by id: a map will do. */

@@ -4,8 +4,9 @@ import { sampleIds } from '../corpus/sample.js';
 import { readQrels, readQueries } from '../formats/beir.js';
 import { writeJsonl } from '../formats/jsonl.js';
 import { hashTexts } from '../hashes.js';
-import { HUMAN, readHumanQueries, readTestQueries, said } from '../queries/human.js';
+import { HUMAN, readHumanQueries, readTestQueries } from '../queries/human.js';
 import { writeRunQueries } from '../queries/kept.js';
+import { duplicateKey } from '../queries/reply-check.js';
 import { readWrittenQueries } from '../queries/written.js';
 import type { Query } from '../types.js';
 import { nothingToTrainOn } from './dropped.js';
@@ -96,7 +97,7 @@ async function testedBy({ data, split, humanQueries, signal }: SettledOptions) {
   if (data === undefined) return undefined;
   const { ids, texts } = await readTestQueries(data, split, { signal });
   const isSame = resolve(data) === resolve(humanQueries!);
-  return ({ id, text }: Pick<Query, 'id' | 'text'>) => (isSame && ids.has(id)) || texts.has(said(text));
+  return ({ id, text }: Pick<Query, 'id' | 'text'>) => (isSame && ids.has(id)) || texts.has(duplicateKey(text));
 }
 
 /** @param byLlm the file that a language model filled */

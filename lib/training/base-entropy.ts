@@ -3,10 +3,15 @@ import type { EmbeddingModel } from '../models/model.js';
 import { gatherTexts, textCount } from '../models/packed-texts.js';
 import { mostTokens } from '../models/token-budget.js';
 import { type PackedTexts, runJob } from '../native.js';
-import { Random } from '../random.js';
 import type { LongWork } from '../types.js';
 import { type Batch, makeBatch } from './batches.js';
-import { type ListScores, matchTemperature, meanEntropy, type TemperatureMatch } from './temperature.js';
+import {
+  type ListScores,
+  matchTemperature,
+  meanEntropy,
+  type TemperatureMatch,
+  temperatureSample,
+} from './temperature.js';
 import type { TrainingData, TrainingSet } from './training-set.js';
 
 export interface MatchOptions extends LongWork {
@@ -49,10 +54,7 @@ export async function matchTeacher(
 /** At most so many lists, drawn from those of all sets together; sets of which none was drawn are left out. */
 function sampleLists({ sets }: TrainingData, lists: number, seed: number): [TrainingSet, Int32Array][] {
   const total = sets.reduce((sum, { train }) => sum + train.size, 0);
-  const sample =
-    total > lists
-      ? Random.for(seed, 'temperature').sample(total, lists)
-      : Int32Array.from({ length: total }, (_, place) => place);
+  const sample = temperatureSample(total, lists, seed);
   let start = 0;
   return sets.flatMap(({ train }): [TrainingSet, Int32Array][] => {
     const own = sample.filter((place) => place >= start && place < start + train.size).map((place) => place - start);

@@ -1,5 +1,6 @@
 import { ListwiseError } from '../errors.js';
 import { breather } from '../event-loop.js';
+import { Random } from '../random.js';
 
 /** How a teacher's temperature was matched to a student. */
 export interface TemperatureMatch {
@@ -18,6 +19,12 @@ export interface TemperatureMatch {
 export interface ListScores {
   scores: ArrayLike<number>;
   listLength: number;
+}
+
+/** Places of the lists that decide the temperature, in training and for the teacher doctor: all, or a seeded sample. */
+export function temperatureSample(total: number, most: number, seed: number): Int32Array {
+  if (total > most) return Random.for(seed, 'temperature').sample(total, most);
+  return Int32Array.from({ length: total }, (_, place) => place);
 }
 
 /** Temperatures tried, as multiples of the scores' range; beyond these the softmax is a step or flat. */

@@ -64,6 +64,10 @@ class Transformer {
   int64_t traceBytes(int64_t tokens, int64_t rows) const;
   // Bytes for each token that a backward pass takes beside the trace; a forward pass takes less.
   int64_t workBytesPerToken() const;
+  // What a micro-batch of so many tokens takes, trace and backward pass.
+  int64_t microBatchBytes(int64_t tokens) const {
+    return tokens * (traceBytesPerToken() + workBytesPerToken());
+  }
 
  private:
   // A parameter's key and layer.
